@@ -1,0 +1,133 @@
+"""Large files by sha256: a value store. What has a name never changes, so handlers may read it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import BadInputError, SettingsError, UnavailableError
+from core.events import ArtifactRef
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+MAX_ARTIFACT_BYTES = 1 << 30
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Artifacts(Protocol):
+    """Content-addressed files."""
+
+    def put(self, content: bytes) -> ArtifactRef:
+        """Keep `content`; the same content again is the same reference."""
+        ...
+
+    def get(self, ref: ArtifactRef) -> bytes:
+        """The content; `UnavailableError` when it is out of reach, `BadInputError` when damaged."""
+        ...
+
+
+def reference(content: bytes) -> ArtifactRef:
+    """The name that `content` has in every store."""
+    return ArtifactRef(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+class MemoryArtifacts:
+    """Artifacts in a dict: for tests and batch scoring."""
+
+    def __init__(self) -> None:
+        self._content: dict[str, bytes] = {}
+
+    def put(self, content: bytes) -> ArtifactRef:
+        """Keep `content`."""
+        ref = reference(content)
+        self._content[ref.sha256] = content
+        return ref
+
+    def get(self, ref: ArtifactRef) -> bytes:
+        """Read it back."""
+        try:
+            return self._content[ref.sha256]
+        except KeyError:
+            raise UnavailableError(f"artifact {ref.sha256} is not in this store") from None
+
+
+class FileArtifacts:
+    """Artifacts as files `ab/cdef...` under one folder, written whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, content: bytes) -> ArtifactRef:
+        """Keep `content`, durable when this returns."""
+        ref = reference(content)
+        path = self._path(ref)
+        if path.exists():
+            return ref
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            Path(temporary).unlink(missing_ok=True)
+            raise UnavailableError(f"cannot write artifact to {path}: {error}") from error
+        return ref
+
+    def get(self, ref: ArtifactRef) -> bytes:
+        """Read it back and check its hash."""
+        if ref.bytes > MAX_ARTIFACT_BYTES:
+            raise BadInputError(f"artifact {ref.sha256} claims {ref.bytes} bytes, over 1 GiB")
+        path = self._path(ref)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UnavailableError(f"artifact out of reach at {path}: {error}") from error
+        if reference(content) != ref:
+            raise BadInputError(f"artifact {path} is damaged: restore it from a backup")
+        return content
+
+    def _path(self, ref: ArtifactRef) -> Path:
+        if not _SHA256.fullmatch(ref.sha256):
+            raise BadInputError(f"{ref.sha256!r} is not a sha256")
+        return self._root / ref.sha256[:2] / ref.sha256[2:]
+
+
+def open_artifacts(url: str) -> Artifacts:
+    """Store at `file:///folder` or `memory://`."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "memory":
+        return MemoryArtifacts()
+    if scheme == "file":
+        return FileArtifacts(Path(rest))
+    raise SettingsError(f"artifacts {url!r}: use file:///folder or memory://")
+
+
+def pack(arrays: Arrays) -> bytes:
+    """Arrays as one uncompressed .npz; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.asarray(arrays[name]) for name in sorted(arrays)})
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Inverse of `pack`; object arrays, compressed or damaged content raise `BadInputError`."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if any(i.compress_type != zipfile.ZIP_STORED for i in archive.infolist()):
+                raise BadInputError("artifact is compressed: only plain .npz is read")
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise BadInputError(f"artifact is not a readable .npz: {error}") from error

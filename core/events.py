@@ -1,0 +1,403 @@
+"""What may be said on the log: frozen event types and their CloudEvents 1.0 JSON form.
+
+An event is an envelope (who, about which site, the three times) round one `data` struct.
+The name of a type is past tense; its version is part of the type string, e.g.
+`org.slopewatch.rainfall-observed.v1`. Older versions are lifted by upcasters, a newer one raises
+`NewerVersionError` so that its site is parked rather than its event lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from core.errors import BadInputError, NewerVersionError
+
+TYPE_PREFIX = "org.slopewatch."
+
+OBSERVATIONS = "observations"
+ASSESSMENTS = "assessments"
+ALERTS = "alerts"
+DEAD_LETTERS = "dead-letters"
+
+Level = Literal["blue", "yellow", "orange", "red"]
+LEVELS: tuple[Level, ...] = ("blue", "yellow", "orange", "red")
+Coverage = Literal["watched", "stale", "blind", "out of range"]
+
+
+class ArtifactRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A large file named by its content: it never rides the log."""
+
+    sha256: str
+    bytes: int
+
+
+class EventData(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every payload. `NAME` and `VERSION` make the CloudEvents type."""
+
+    NAME: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+
+class SiteConfigured(EventData):
+    """The whole site file now in force, as an artifact (canonical JSON), or its retirement."""
+
+    NAME = "site-configured"
+    settings: ArtifactRef
+    watched_from: date | None = None
+    retired: bool = False
+    difference: tuple[str, ...] = ()
+
+
+class ReleaseActivated(EventData):
+    """Versions of code, models and thresholds in force from here on."""
+
+    NAME = "release-activated"
+    code: str
+    model: str
+    thresholds: str
+    table: ArtifactRef | None = None
+
+
+class AcquisitionFound(EventData):
+    """One satellite pass over the site, found in a catalogue; no displacement yet."""
+
+    NAME = "acquisition-found"
+    feed: str
+    scene: str
+    platform: str
+    path: int | None
+    frame: int | None
+    burst: str | None
+    direction: str | None
+    polarization: str | None
+    product: str
+    stop_time: datetime
+    url: str | None
+    bytes: int | None
+
+
+class InterferogramReady(EventData):
+    """One unwrapped interferogram.
+
+    `layers` holds `phase_rad` and `coherence` (pixels,), NaN where there is no data, positive
+    phase = motion away from the sensor; `points` the geometry of these pixels.
+    """
+
+    NAME = "interferogram-ready"
+    feed: str
+    track: str
+    reference: date
+    secondary: date
+    layers: ArtifactRef
+    points: ArtifactRef
+    wavelength_mm: float
+    looks: float
+    pixels: int
+
+
+class DisplacementMeasured(EventData):
+    """One epoch of a displacement series.
+
+    `values` holds `los_displacement_mm` and `sigma_mm` (points,), cumulative since
+    `reference_epoch`, positive toward the satellite, NaN where the point was not measured.
+    """
+
+    NAME = "displacement-measured"
+    feed: str
+    track: str
+    epoch: date
+    reference_epoch: date
+    values: ArtifactRef
+    points: ArtifactRef
+    measured: int
+
+
+class RainfallObserved(EventData):
+    """Rain of one UTC day at one gauge; `rain_mm` None = reported as missing."""
+
+    NAME = "rainfall-observed"
+    feed: str
+    station: str
+    day: date
+    rain_mm: float | None
+
+
+class LevelObserved(EventData):
+    """Reservoir level of one UTC day; `level_m` in metres above the station's datum."""
+
+    NAME = "level-observed"
+    feed: str
+    station: str
+    day: date
+    level_m: float | None
+
+
+class DayClosed(EventData):
+    """A UTC day is over for a site: what was not known by now is late."""
+
+    NAME = "day-closed"
+    day: date
+    catching_up: bool = False
+    seq: int | None = None
+    passes: dict[str, date] = {}
+    epochs: dict[str, date] = {}
+    sources: tuple[str, ...] = ()
+    historical: bool = False
+
+
+class UnitState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filtered motion of one slope unit on one track at one time; LOS positive toward."""
+
+    track: str
+    unit: str
+    los_displacement_mm: float | None
+    displacement_sd_mm: float | None
+    los_velocity_mm_d: float | None
+    velocity_sd_mm_d: float | None
+    los_acceleration_mm_d2: float | None = None
+    acceleration_sd_mm_d2: float | None = None
+    measured_points: int = 0
+    out_of_range: bool = False
+
+
+class StateUpdated(EventData):
+    """The deformation state moved on: by a new epoch of `track`, or because a day was closed.
+
+    `evidence` is the artifact with what rules need per unit and point (see
+    `services.inference.evidence`); `seq` is the site's place in inference's inbox.
+    """
+
+    NAME = "state-updated"
+    reason: Literal["epoch", "day"]
+    track: str | None
+    epoch: date | None
+    seq: int
+    units: tuple[UnitState, ...]
+    evidence: ArtifactRef | None
+    inputs: tuple[str, ...] = ()
+    historical: bool = False
+
+
+class UnitForecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """LOS displacement beyond the issue day of one unit on one track, per horizon."""
+
+    track: str
+    unit: str
+    los_increment_mm: tuple[float, ...]
+    increment_sd_mm: tuple[float, ...]
+
+
+class ForecastIssued(EventData):
+    """Displacement increments expected `horizons_d` days after `issued_for`."""
+
+    NAME = "forecast-issued"
+    model: str
+    issued_for: date
+    horizons_d: tuple[int, ...]
+    units: tuple[UnitForecast, ...]
+    seq: int
+
+
+class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A rule's verdict on one unit and track: the level it asks for and why."""
+
+    rule: str
+    track: str
+    level: Level
+    calibrated: bool
+    reason: str
+    figures: dict[str, float] = {}
+
+
+class AlertChanged(EventData):
+    """A unit's level or coverage changed. `head` is the ledger chain's head after the decision."""
+
+    NAME = "alert-changed"
+    unit: str
+    level: Level
+    previous_level: Level
+    coverage: Coverage
+    previous_coverage: Coverage
+    reason: str
+    votes: tuple[Vote, ...]
+    arose: date
+    historical: bool
+    seq: int
+    head: str
+
+
+class OperatorCommanded(EventData):
+    """An operator's word: acknowledge, silence until, or cancel, with the reason given."""
+
+    NAME = "operator-commanded"
+    command: Literal["acknowledge", "silence", "unsilence"]
+    operator: str
+    unit: str | None
+    reason: str
+    until: datetime | None = None
+
+
+class DeadlinePassed(EventData):
+    """A deadline row written by a decision is due."""
+
+    NAME = "deadline-passed"
+    deadline: str
+    due: datetime
+
+
+class DeadLettered(EventData):
+    """Input that could not be used, kept whole, with a numbered reason.
+
+    `payload` is base64 of the bytes; a payload too large for an event is an artifact instead.
+    """
+
+    NAME = "dead-lettered"
+    code: str
+    reason: str
+    origin: str
+    payload: str | None = None
+    artifact: ArtifactRef | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One event, decoded.
+
+    `valid_time`: what moment it speaks of. `available_at`: when it could be known; this is `now`
+    in every handler. `processed_at`: when our code made it. `number`: place among the outcomes
+    of one stage for this site and topic; None for what comes from outside.
+    """
+
+    id: str
+    site: str
+    source: str
+    valid_time: datetime
+    available_at: datetime
+    processed_at: datetime
+    data: EventData
+    number: int | None = None
+    assumed: bool = False
+    retry_of: str | None = None
+
+
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """CloudEvents 1.0 attributes, our extensions in lower case as the standard asks."""
+
+    specversion: Literal["1.0"]
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    validtime: datetime
+    processedtime: datetime
+    data: msgspec.Raw
+    datacontenttype: Literal["application/json"] = "application/json"
+    number: int | None = None
+    assumed: bool = False
+    retryof: str | None = None
+
+
+EVENT_TYPES: dict[str, type[EventData]] = {cls.NAME: cls for cls in EventData.__subclasses__()}
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+"""(name, version) -> function lifting that version's data by one version."""
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+@cache
+def _data_decoder(cls: type[EventData]) -> msgspec.json.Decoder[EventData]:
+    return msgspec.json.Decoder(cls)
+
+
+def type_of(data: EventData | type[EventData]) -> str:
+    """CloudEvents type string of a payload, e.g. `org.slopewatch.day-closed.v1`."""
+    return f"{TYPE_PREFIX}{data.NAME}.v{data.VERSION}"
+
+
+def encode(event: Event) -> bytes:
+    """CloudEvents 1.0 JSON (structured mode) of `event`; same event, same bytes."""
+    return _ENCODER.encode(
+        _Envelope(
+            specversion="1.0",
+            id=event.id,
+            type=type_of(event.data),
+            source=event.source,
+            subject=event.site,
+            time=event.available_at,
+            validtime=event.valid_time,
+            processedtime=event.processed_at,
+            data=msgspec.Raw(_ENCODER.encode(event.data)),
+            number=event.number,
+            assumed=event.assumed,
+            retryof=event.retry_of,
+        )
+    )
+
+
+def decode(payload: bytes) -> Event:
+    """Read one event.
+
+    Raises `BadInputError` for what is not an event of ours, `NewerVersionError` for a known type
+    in a version newer than this code.
+    """
+    try:
+        envelope = _ENVELOPE.decode(payload)
+        data = _decode_data(envelope)
+    except msgspec.MsgspecError as error:
+        raise BadInputError(f"not a slopewatch event: {error}") from error
+    for moment in (envelope.time, envelope.validtime, envelope.processedtime):
+        if moment.tzinfo is None:
+            raise BadInputError(f"event {envelope.id}: time {moment} has no UTC offset")
+    return Event(
+        id=envelope.id,
+        site=envelope.subject,
+        source=envelope.source,
+        valid_time=envelope.validtime,
+        available_at=envelope.time,
+        processed_at=envelope.processedtime,
+        data=data,
+        number=envelope.number,
+        assumed=envelope.assumed,
+        retry_of=envelope.retryof,
+    )
+
+
+def _decode_data(envelope: _Envelope) -> EventData:
+    name, _, version_text = envelope.type.removeprefix(TYPE_PREFIX).rpartition(".v")
+    cls = EVENT_TYPES.get(name)
+    if cls is None or not version_text.isdigit():
+        raise BadInputError(
+            f"event {envelope.id}: unknown type {envelope.type!r}; known: {', '.join(EVENT_TYPES)}"
+        )
+    version = int(version_text)
+    if version > cls.VERSION:
+        raise NewerVersionError(
+            f"event {envelope.id} is {name} version {version}, this release reads up to "
+            f"{cls.VERSION}: upgrade slopewatch to go on with site {envelope.subject}"
+        )
+    if version == cls.VERSION:
+        return _data_decoder(cls).decode(envelope.data)
+    old = msgspec.json.decode(envelope.data, type=dict[str, Any])
+    for step in range(version, cls.VERSION):
+        old = UPCASTERS[name, step](old)
+    return msgspec.convert(old, cls)
+
+
+def identity(*parts: object) -> str:
+    """Deterministic 128-bit id (hex) of its parts: the same facts give the same id anywhere."""
+    canonical = msgspec.json.encode([str(part) for part in parts])
+    return hashlib.sha256(canonical).hexdigest()[:32]
+
+
+def observation_id(site: str, natural_key: str, data: EventData) -> str:
+    """Id of an observation: hash of site, type, natural key and content, never of when it came."""
+    return identity(site, type_of(data), natural_key, _ENCODER.encode(data).decode())

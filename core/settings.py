@@ -1,0 +1,300 @@
+"""Two typed trees: one file a site, one file the service. Nothing else is configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.errors import SettingsError
+from core.events import LEVELS, Level
+from core.plugins import explain
+
+MAX_FILE_BYTES = 16 << 20
+LonLat = tuple[float, float]
+
+
+class Tree(BaseModel):
+    """Base of all settings: unknown names are errors, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plugin(BaseModel):
+    """Settings of one plug-in; `kind` is its file's name, the rest its own settings class."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str = Field(description="file name of the plug-in")
+
+
+class SlopeUnit(Tree):
+    """A piece of slope that moves as one."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    name: str = ""
+    polygon: tuple[LonLat, ...] = Field(min_length=3, description="longitude, latitude ring")
+    slope_deg: float | None = Field(None, ge=0, le=90)
+    aspect_deg: float | None = Field(None, ge=0, lt=360, description="downhill, from north")
+    boundary: Literal["sharp", "gradual"] = Field(
+        "sharp",
+        description="sharp: motion ends within one pixel at the flank, so more than a quarter "
+        "wavelength between epochs cannot be unwrapped; gradual: read from neighbouring points",
+    )
+
+
+class Reference(Tree):
+    """Firm ground to which displacement is relative: a box, or the median of the whole scene."""
+
+    box: tuple[float, float, float, float] | None = Field(
+        None, description="west, south, east, north in degrees"
+    )
+    scene_median: bool = Field(False, description="only where no firm ground is known")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Reference:
+        if (self.box is not None) == self.scene_median:
+            raise ValueError("give either a box or scene_median: true")
+        return self
+
+
+class Noise(Tree):
+    """What an epoch's variance and the slope's freedom to change are taken to be."""
+
+    rate_walk_mm2_d3: float = Field(1e-4, gt=0, description="random walk of velocity, q")
+    velocity_prior_sd_mm_d: float = Field(1.0, ge=1.0)
+    atmosphere_sd_mm: float | None = Field(
+        None, ge=0, description="shared by a unit's points; none: from the distance to reference"
+    )
+    looks: float = Field(20.0, gt=0, description="effective looks where a source does not say")
+
+
+class Recipient(Tree):
+    """Somebody who is told. Addresses may come from the environment as ${NAME}."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    notifier: Plugin
+    from_level: Level = "yellow"
+    coverage: bool = Field(True, description="also tell when a slope goes blind or out of range")
+
+
+class Site(Tree):
+    """One watched place."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    title: str = ""
+    area: tuple[float, float, float, float] = Field(description="west, south, east, north")
+    watched_from: date | None = Field(
+        None, description="before this day everything is history and nobody is told"
+    )
+    reference: Reference
+    slope_units: tuple[SlopeUnit, ...] = Field(min_length=1)
+    repeat_days: int = Field(12, ge=1, description="days between passes of one track")
+    feeds: tuple[Plugin, ...] = ()
+    sources: tuple[Plugin, ...] = ()
+    model: Plugin = Plugin(kind="kalman")
+    rules: tuple[Plugin, ...] = ()
+    noise: Noise = Noise()
+    recipients: tuple[Recipient, ...] = ()
+    simulated: bool = Field(False, description="data of the digital twin: said wherever shown")
+
+    @field_validator("area")
+    @classmethod
+    def _ordered(cls, area: tuple[float, float, float, float]) -> tuple[float, ...]:
+        west, south, east, north = area
+        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+            raise ValueError("write west, south, east, north in degrees")
+        return area
+
+    @model_validator(mode="after")
+    def _unique(self) -> Site:
+        for what, ids in (
+            ("slope unit", [u.id for u in self.slope_units]),
+            ("recipient", [r.id for r in self.recipients]),
+        ):
+            if len(set(ids)) < len(ids):
+                raise ValueError(f"two {what}s share an id")
+        return self
+
+
+class Smtp(Tree):
+    """The mail server; the password only ever comes from the environment or a file."""
+
+    host: str = "127.0.0.1"
+    port: int = 25
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password_env: str = "SLOPEWATCH_SMTP_PASSWORD"
+    sender: str = "slopewatch@localhost"
+    timeout_s: float = 20.0
+
+
+class Endpoints(Tree):
+    """Base addresses of the outside services; only these differ in the demo."""
+
+    cmr: str = "https://cmr.earthdata.nasa.gov"
+    gsod: str = "https://www.ncei.noaa.gov/data/global-summary-of-the-day/access"
+    usgs: str = "https://waterservices.usgs.gov/nwis/dv/"
+
+
+class Thinning(Tree):
+    """How much of the state's past is kept ready. Thinning never changes an answer."""
+
+    checkpoints: int = Field(60, ge=1, description="newest epochs that keep a checkpoint each")
+    every: int = Field(10, ge=1, description="older epochs keep one checkpoint in this many")
+    snapshots: int = Field(50, ge=1, description="commits after which old snapshots are dropped")
+
+
+class Service(Tree):
+    """One running slopewatch: where its things are and how it reaches the world."""
+
+    data: Path = Field(Path("var"), description="folder for all that has no address of its own")
+    log: str | None = Field(None, description="sqlite:///file or memory://")
+    state: str | None = Field(None, description="file:///folder")
+    ledger: str | None = Field(None, description="sqlite:///file")
+    artifacts: str | None = Field(None, description="file:///folder")
+    sites: Path = Field(Path("sites"), description="folder with one YAML file a site")
+    endpoints: Endpoints = Endpoints()
+    smtp: Smtp = Smtp()
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(9464, ge=0, le=65535)
+    poll_minutes: float = Field(15.0, gt=0)
+    watchdog_hours: float = Field(26.0, gt=0)
+    backoff_s: float = Field(5.0, gt=0, description="first wait of a parked site")
+    compute: Literal["numpy", "torch"] = "numpy"
+    thinning: Thinning = Thinning()
+
+    def resolved(self) -> Service:
+        """The same with every unset address placed under `data`."""
+        root = self.data.resolve()
+        return self.model_copy(
+            update={
+                "data": root,
+                "log": self.log or f"sqlite://{root}/log.db",
+                "state": self.state or f"file://{root}/state",
+                "ledger": self.ledger or f"sqlite://{root}/ledger.db",
+                "artifacts": self.artifacts or f"file://{root}/artifacts",
+            }
+        )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, safely loaded; one sentence when it is not one."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SettingsError(f"{path} is over 16 MiB: that is no settings file")
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}".replace("\n", " ")) from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} must hold `name: value` lines")
+    return tree
+
+
+def load_site(path: Path) -> Site:
+    """Read a site file; slope units named as a GeoJSON file are taken in, so it stands alone."""
+    tree = read_yaml(path)
+    units = tree.get("slope_units")
+    if isinstance(units, str):
+        tree["slope_units"] = units_from_geojson(path.parent / units)
+    return parse_site(tree, str(path))
+
+
+def parse_site(tree: Mapping[str, Any], where: str = "site") -> Site:
+    """Validate a site's tree; errors name place and field."""
+    try:
+        return Site.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(explain(error, where)) from error
+
+
+def units_from_geojson(path: Path) -> list[dict[str, Any]]:
+    """Slope units of a GeoJSON FeatureCollection of polygons; `id` and the rest in properties."""
+    try:
+        collection = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            {**f.get("properties", {}), "polygon": [tuple(p[:2]) for p in _ring(f["geometry"])]}
+            for f in collection["features"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise SettingsError(f"{path} is not a GeoJSON collection of polygons: {error}") from error
+
+
+def _ring(geometry: Mapping[str, Any]) -> list[list[float]]:
+    if geometry["type"] != "Polygon":
+        raise ValueError(f"a slope unit is one Polygon, not {geometry['type']}")
+    return list(geometry["coordinates"][0])
+
+
+def site_bytes(site: Site) -> bytes:
+    """Canonical JSON of a site: the artifact that `site configured` names."""
+    return msgspec.json.encode(site.model_dump(mode="json"), order="deterministic")
+
+
+def site_from_bytes(content: bytes) -> Site:
+    """Inverse of `site_bytes`."""
+    return parse_site(msgspec.json.decode(content), "site artifact")
+
+
+def load_service(path: Path | None = None) -> Service:
+    """Service settings: a YAML file if given (or ./slopewatch.yaml), then SLOPEWATCH_* variables.
+
+    `SLOPEWATCH_SMTP__HOST=mail` sets `smtp.host`.
+    """
+    default = Path("slopewatch.yaml")
+    tree = read_yaml(path) if path else (read_yaml(default) if default.exists() else {})
+    known = set(Service.model_fields)
+    for name, value in sorted(os.environ.items()):
+        keys = name.removeprefix("SLOPEWATCH_").lower().split("__")
+        if name.startswith("SLOPEWATCH_") and keys[0] in known:
+            _set(tree, keys, value)
+    try:
+        return Service.model_validate(tree).resolved()
+    except ValidationError as error:
+        raise SettingsError(explain(error, str(path or default))) from error
+
+
+def _set(tree: dict[str, Any], keys: list[str], value: str) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[keys[-1]] = value
+
+
+def commented_yaml(model: type[Tree], values: Tree | None = None, indent: str = "") -> str:
+    """A settings tree as YAML with each field's meaning beside it."""
+    lines = []
+    for name, field in model.model_fields.items():
+        value = getattr(values, name) if values else field.get_default(call_default_factory=True)
+        note = f"  # {field.description}" if field.description else ""
+        if isinstance(value, Tree):
+            lines.append(f"{indent}{name}:{note}")
+            lines.append(commented_yaml(type(value), value, indent + "  ").rstrip("\n"))
+        else:
+            plain = json.loads(msgspec.json.encode(value, enc_hook=_plain))
+            text = yaml.safe_dump(plain, default_flow_style=True).removesuffix("...\n").strip()
+            lines.append(f"{indent}{name}: {text}{note}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+
+def secret(name: str) -> str | None:
+    """A secret from the environment, or from the file that `<name>_FILE` points to."""
+    if path := os.environ.get(f"{name}_FILE"):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return os.environ.get(name)
+
+
+def rank(level: Level) -> int:
+    """0 for blue to 3 for red."""
+    return LEVELS.index(level)
