@@ -117,7 +117,8 @@ def open_artifacts(url: str) -> Artifacts:
 def pack(arrays: Arrays) -> bytes:
     """Arrays as one uncompressed .npz; the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(arrays[name]) for name in sorted(arrays)})
+    named: dict[str, Any] = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    np.savez(buffer, **named)
     return buffer.getvalue()
 
 

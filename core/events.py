@@ -44,7 +44,7 @@ class EventData(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     VERSION: ClassVar[int] = 1
 
 
-class SiteConfigured(EventData):
+class SiteConfigured(EventData, frozen=True, kw_only=True):
     """The whole site file now in force, as an artifact (canonical JSON), or its retirement."""
 
     NAME = "site-configured"
@@ -54,7 +54,7 @@ class SiteConfigured(EventData):
     difference: tuple[str, ...] = ()
 
 
-class ReleaseActivated(EventData):
+class ReleaseActivated(EventData, frozen=True, kw_only=True):
     """Versions of code, models and thresholds in force from here on."""
 
     NAME = "release-activated"
@@ -64,7 +64,7 @@ class ReleaseActivated(EventData):
     table: ArtifactRef | None = None
 
 
-class AcquisitionFound(EventData):
+class AcquisitionFound(EventData, frozen=True, kw_only=True):
     """One satellite pass over the site, found in a catalogue; no displacement yet."""
 
     NAME = "acquisition-found"
@@ -82,7 +82,7 @@ class AcquisitionFound(EventData):
     bytes: int | None
 
 
-class InterferogramReady(EventData):
+class InterferogramReady(EventData, frozen=True, kw_only=True):
     """One unwrapped interferogram.
 
     `layers` holds `phase_rad` and `coherence` (pixels,), NaN where there is no data, positive
@@ -101,7 +101,7 @@ class InterferogramReady(EventData):
     pixels: int
 
 
-class DisplacementMeasured(EventData):
+class DisplacementMeasured(EventData, frozen=True, kw_only=True):
     """One epoch of a displacement series.
 
     `values` holds `los_displacement_mm` and `sigma_mm` (points,), cumulative since
@@ -118,7 +118,7 @@ class DisplacementMeasured(EventData):
     measured: int
 
 
-class RainfallObserved(EventData):
+class RainfallObserved(EventData, frozen=True, kw_only=True):
     """Rain of one UTC day at one gauge; `rain_mm` None = reported as missing."""
 
     NAME = "rainfall-observed"
@@ -128,7 +128,7 @@ class RainfallObserved(EventData):
     rain_mm: float | None
 
 
-class LevelObserved(EventData):
+class LevelObserved(EventData, frozen=True, kw_only=True):
     """Reservoir level of one UTC day; `level_m` in metres above the station's datum."""
 
     NAME = "level-observed"
@@ -138,7 +138,7 @@ class LevelObserved(EventData):
     level_m: float | None
 
 
-class DayClosed(EventData):
+class DayClosed(EventData, frozen=True, kw_only=True):
     """A UTC day is over for a site: what was not known by now is late."""
 
     NAME = "day-closed"
@@ -166,7 +166,7 @@ class UnitState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     out_of_range: bool = False
 
 
-class StateUpdated(EventData):
+class StateUpdated(EventData, frozen=True, kw_only=True):
     """The deformation state moved on: by a new epoch of `track`, or because a day was closed.
 
     `evidence` is the artifact with what rules need per unit and point (see
@@ -193,7 +193,7 @@ class UnitForecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     increment_sd_mm: tuple[float, ...]
 
 
-class ForecastIssued(EventData):
+class ForecastIssued(EventData, frozen=True, kw_only=True):
     """Displacement increments expected `horizons_d` days after `issued_for`."""
 
     NAME = "forecast-issued"
@@ -215,7 +215,7 @@ class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     figures: dict[str, float] = {}
 
 
-class AlertChanged(EventData):
+class AlertChanged(EventData, frozen=True, kw_only=True):
     """A unit's level or coverage changed. `head` is the ledger chain's head after the decision."""
 
     NAME = "alert-changed"
@@ -232,7 +232,7 @@ class AlertChanged(EventData):
     head: str
 
 
-class OperatorCommanded(EventData):
+class OperatorCommanded(EventData, frozen=True, kw_only=True):
     """An operator's word: acknowledge, silence until, or cancel, with the reason given."""
 
     NAME = "operator-commanded"
@@ -243,7 +243,7 @@ class OperatorCommanded(EventData):
     until: datetime | None = None
 
 
-class DeadlinePassed(EventData):
+class DeadlinePassed(EventData, frozen=True, kw_only=True):
     """A deadline row written by a decision is due."""
 
     NAME = "deadline-passed"
@@ -251,7 +251,7 @@ class DeadlinePassed(EventData):
     due: datetime
 
 
-class DeadLettered(EventData):
+class DeadLettered(EventData, frozen=True, kw_only=True):
     """Input that could not be used, kept whole, with a numbered reason.
 
     `payload` is base64 of the bytes; a payload too large for an event is an artifact instead.

@@ -38,7 +38,8 @@ def settings(package: str, given: Mapping[str, Any], where: str = "") -> Any:
     try:
         return module.Settings.model_validate({k: v for k, v in given.items() if k != "kind"})
     except ValidationError as error:
-        raise SettingsError(explain(error, f"{where or package.rpartition('.')[2]} {kind}")) from error
+        place = where or package.rpartition(".")[2]
+        raise SettingsError(explain(error, f"{place} {kind}")) from error
 
 
 def explain(error: ValidationError, where: str) -> str:

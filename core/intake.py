@@ -1,0 +1,163 @@
+"""How one site's records become distinct inputs, one commit, and outcomes on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from core.errors import BadInputError, ForkError
+from core.eventlog import Receipt, Record
+from core.events import Event, decode, encode, identity
+from core.outlet import Outlet
+from core.stage import Bookmark, Held, Input, Outcome, Stage
+from core.telemetry import Telemetry
+
+S = TypeVar("S")
+LARGEST_COMMIT_BYTES = 512 << 10
+
+
+class Intake(Generic[S]):
+    """An open site: its store, its state, what came too early, what is not acknowledged yet."""
+
+    def __init__(
+        self, name: str, stage: Stage[S], log_id: str, outlet: Outlet, telemetry: Telemetry
+    ) -> None:
+        self.name = name
+        self._stage = stage
+        self._log_id = log_id
+        self._outlet = outlet
+        self._telemetry = telemetry
+        self._store = stage.store(name)
+        self._early: dict[int, tuple[Record, Event]] = {}
+        self._receipts: list[Receipt] = []
+        self._forget_batch()
+        held: Held[S] = self._store.open()
+        self._state = held.state
+        self._mark = held.bookmark
+        self.stored = held.bookmark
+        self._last_outcomes = held.outcomes
+
+    def emit_again(self) -> None:
+        """Say the last commit's outcomes again: the reader drops what it has."""
+        self._receipts += self._outlet.send(self._stage.outbox, self._last_outcomes)
+
+    def settle(self) -> None:
+        """Wait until all that the last commit said is acknowledged."""
+        self._outlet.settle(self._receipts)
+
+    @property
+    def earliest_waiting(self) -> int | None:
+        """Offset of the first record that waits for an outcome with a lower number."""
+        return min((record.offset for record, _ in self._early.values()), default=None)
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Think through `records` in order and commit once (more often when much is said).
+
+        An error leaves everything before the record that raised it committed.
+        """
+        try:
+            for record in records:
+                if self._mark is None or record.offset > self._mark.offset:
+                    self._take_one(record)
+                if self._bytes > LARGEST_COMMIT_BYTES:
+                    self._commit()
+        except Exception:
+            self._commit()
+            raise
+        self._commit()
+
+    def close(self) -> None:
+        """Let go of the site's store."""
+        self._store.close()
+
+    def _take_one(self, record: Record) -> None:
+        try:
+            event = decode(record.value)
+        except BadInputError as error:
+            self._outlet.dead_letter(record, "D01", str(error))
+            return
+        if event.number is None:
+            if not self._seen(event.id):
+                self._handle(record, event)
+            return
+        expected = (self._mark.taken if self._mark else 0) + 1
+        if event.number > expected:
+            self._early[event.number] = record, event
+        elif event.number == expected:
+            self._handle(record, event)
+            self._handle_early()
+        elif not self._seen(event.id):
+            raise ForkError(
+                f"site {self.name}: outcome number {event.number} came again as another event "
+                f"({event.id}): two stores wrote it; keep one and rebuild the other"
+            )
+
+    def _handle_early(self) -> None:
+        while self._mark and (early := self._early.pop(self._mark.taken + 1, None)):
+            self._handle(*early)
+
+    def _seen(self, event_id: str) -> bool:
+        return event_id in self._ids or self._store.seen(event_id)
+
+    def _handle(self, record: Record, event: Event) -> None:
+        mark = self._next_mark(record, event)
+        try:
+            with self._telemetry.timed(self._stage.name, event.data.NAME):
+                state, said = self._stage.handle(self._state, Input(event, mark.seq, mark.now))
+        except BadInputError as error:
+            self._outlet.dead_letter(record, "D03", str(error))
+            if event.number is not None:
+                self._mark = msgspec.structs.replace(mark, seq=mark.seq - 1)
+                self._ids.append(event.id)
+            return
+        outcomes = [self._outcome(event, i, o, mark) for i, o in enumerate(said)]
+        self._mark = msgspec.structs.replace(mark, given=mark.given + len(outcomes))
+        self._state = state
+        self._ids.append(event.id)
+        self._outcomes += outcomes
+        self._bytes += sum(len(encode(outcome)) for outcome in outcomes)
+
+    def _next_mark(self, record: Record, event: Event) -> Bookmark:
+        mark = self._mark
+        return Bookmark(
+            log_id=self._log_id,
+            partition=record.partition,
+            offset=max(record.offset, mark.offset) if mark else record.offset,
+            seq=(mark.seq if mark else 0) + 1,
+            taken=event.number or (mark.taken if mark else 0),
+            given=mark.given if mark else 0,
+            now=max(mark.now, event.available_at) if mark else event.available_at,
+        )
+
+    def _outcome(self, cause: Event, index: int, outcome: Outcome, mark: Bookmark) -> Event:
+        return Event(
+            id=identity(self._stage.name, self.name, cause.id, index),
+            site=self.name,
+            source=f"slopewatch/{self._stage.name}",
+            valid_time=outcome.valid_time,
+            available_at=mark.now,
+            processed_at=mark.now,
+            data=outcome.data,
+            number=mark.given + 1 + index,
+        )
+
+    def _commit(self) -> None:
+        if not self._ids or self._mark is None:
+            return
+        self.settle()
+        waiting = self.earliest_waiting
+        offset = self._mark.offset if waiting is None else min(self._mark.offset, waiting - 1)
+        stored = msgspec.structs.replace(self._mark, offset=offset)
+        ids, outcomes = self._ids, tuple(self._outcomes)
+        self._forget_batch()
+        self._state = self._store.commit(self._state, stored, ids, outcomes)
+        self.stored = stored
+        self._last_outcomes = outcomes
+        self._receipts += self._outlet.send(self._stage.outbox, outcomes)
+
+    def _forget_batch(self) -> None:
+        self._ids: list[str] = []
+        self._outcomes: list[Event] = []
+        self._bytes = 0

@@ -1,0 +1,153 @@
+"""Prometheus metrics and structured logs. `METRICS` is the table the docs are made from."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metric(NamedTuple):
+    """One metric as operators see it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+METRICS = (
+    Metric(
+        "slopewatch_feed_last_success_timestamp_seconds",
+        "gauge",
+        ("site", "feed"),
+        "when the feed last answered; its age is the feed's age",
+    ),
+    Metric(
+        "slopewatch_feed_observations_total",
+        "counter",
+        ("site", "feed"),
+        "observations appended to the log, repeats included",
+    ),
+    Metric(
+        "slopewatch_feed_rejections_total",
+        "counter",
+        ("site", "feed", "code"),
+        "rows that could not be used, by numbered reason",
+    ),
+    Metric(
+        "slopewatch_log_lag_records",
+        "gauge",
+        ("stage", "partition"),
+        "records in the inbox that the stage has not read",
+    ),
+    Metric(
+        "slopewatch_events_handled_total", "counter", ("stage", "type"), "distinct inputs handled"
+    ),
+    Metric(
+        "slopewatch_handler_seconds",
+        "histogram",
+        ("stage", "type"),
+        "time a handler took for one input",
+    ),
+    Metric(
+        "slopewatch_dead_letters_total",
+        "counter",
+        ("stage", "code"),
+        "inputs that could not be used, by numbered reason",
+    ),
+    Metric(
+        "slopewatch_sites_parked",
+        "gauge",
+        ("stage",),
+        "sites that stand still until a retry or an upgrade",
+    ),
+    Metric(
+        "slopewatch_state_valid_timestamp_seconds",
+        "gauge",
+        ("site",),
+        "last measured epoch of the site's state; its age is the state's age",
+    ),
+    Metric(
+        "slopewatch_last_day_closed_timestamp_seconds",
+        "gauge",
+        ("site",),
+        "end of the last day closed that reached alerting",
+    ),
+    Metric(
+        "slopewatch_alert_units", "gauge", ("site", "level"), "slope units standing at each level"
+    ),
+    Metric(
+        "slopewatch_coverage_units",
+        "gauge",
+        ("site", "coverage"),
+        "slope units watched, stale, blind or out of range",
+    ),
+    Metric(
+        "slopewatch_notifications_total",
+        "counter",
+        ("channel", "outcome"),
+        "sendings by outcome: sent, failed, retried",
+    ),
+)
+
+
+class Telemetry:
+    """One registry with every metric of `METRICS`, as attributes without prefix and unit."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        made = {m.name: self._make(m) for m in METRICS}
+        self.feed_success: Gauge = made["slopewatch_feed_last_success_timestamp_seconds"]
+        self.observations: Counter = made["slopewatch_feed_observations_total"]
+        self.rejections: Counter = made["slopewatch_feed_rejections_total"]
+        self.log_lag: Gauge = made["slopewatch_log_lag_records"]
+        self.handled: Counter = made["slopewatch_events_handled_total"]
+        self.handler_seconds: Histogram = made["slopewatch_handler_seconds"]
+        self.dead_letters: Counter = made["slopewatch_dead_letters_total"]
+        self.parked: Gauge = made["slopewatch_sites_parked"]
+        self.state_valid: Gauge = made["slopewatch_state_valid_timestamp_seconds"]
+        self.day_closed: Gauge = made["slopewatch_last_day_closed_timestamp_seconds"]
+        self.alert_units: Gauge = made["slopewatch_alert_units"]
+        self.coverage_units: Gauge = made["slopewatch_coverage_units"]
+        self.notifications: Counter = made["slopewatch_notifications_total"]
+
+    def _make(self, metric: Metric):  # type: ignore[no-untyped-def]  # one of three classes
+        kinds = {"gauge": Gauge, "counter": Counter, "histogram": Histogram}
+        return kinds[metric.kind](
+            metric.name, metric.meaning, metric.labels, registry=self.registry
+        )
+
+    @contextmanager
+    def timed(self, stage: str, event_type: str) -> Iterator[None]:
+        """Count one handled input and how long it took."""
+        start = time.perf_counter()
+        yield
+        self.handled.labels(stage, event_type).inc()
+        self.handler_seconds.labels(stage, event_type).observe(time.perf_counter() - start)
+
+
+def configure_logging(level: str = "info", *, as_json: bool | None = None) -> None:
+    """Structured logs to standard error: readable on a terminal, JSON elsewhere."""
+    pretty = sys.stderr.isatty() if as_json is None else not as_json
+    renderer = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
