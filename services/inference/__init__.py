@@ -1,0 +1,1 @@
+"""Deformation state and forecasts, from what the feeds brought."""

@@ -1,0 +1,132 @@
+"""Interferograms on their way to epochs: a window of pairs, inverted when a day is closed.
+
+The pairs of one acquisition arrive one by one; what they say together is taken at the end of the
+day, so that an epoch is issued once, with all its pairs of that day. Later pairs may improve an
+old epoch's estimate; that is a new vintage of the inversion and does not change what was issued.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+
+from core.artifacts import Artifacts, unpack
+from core.errors import BadInputError
+from core.events import ArtifactRef, InterferogramReady
+from core.evidence import Floats
+from core.geometry import phase_to_los_mm
+from services.inference.timeseries.links import Pair
+from services.inference.timeseries.noise import phase_variance
+from services.inference.timeseries.sequential import WindowState, add_pairs, begin, estimate
+
+WINDOW_EPOCHS = 16
+
+
+class Waiting(NamedTuple):
+    """A pair that arrived since the last closed day."""
+
+    pair: Pair
+    layers: ArtifactRef
+    wavelength_mm: float
+    looks: float
+
+
+@dataclass(frozen=True)
+class PairWindow:
+    """Pairs of one track: those waiting, what the others say, and the epochs issued so far."""
+
+    waiting: tuple[Waiting, ...] = ()
+    state: WindowState | None = None
+    issued: tuple[date, ...] = ()
+    known: tuple[Pair, ...] = ()
+
+
+class Issued(NamedTuple):
+    """One epoch that the network has just made known."""
+
+    epoch: date
+    displacement_mm: Floats
+    sigma_mm: Floats
+
+
+def add_pair(window: PairWindow, data: InterferogramReady) -> PairWindow:
+    """Let a pair wait for the end of the day.
+
+    A pair that was taken in before changes nothing (a reprocessed one is a new product: give it
+    a track of its own). `BadInputError` for a pair that reaches before the window.
+    """
+    pair = Pair(data.reference, data.secondary)
+    if pair.reference >= pair.secondary:
+        raise BadInputError(f"pair {pair.reference} - {pair.secondary}: reference must be earlier")
+    if window.state is not None and pair.reference < window.state.dates[0]:
+        raise BadInputError(
+            f"pair {pair.reference} - {pair.secondary} begins before the window of "
+            f"{WINDOW_EPOCHS} epochs, which now starts at {window.state.dates[0]}"
+        )
+    if pair in window.known:
+        return window
+    waiting = Waiting(pair, data.layers, data.wavelength_mm, data.looks)
+    return replace(window, waiting=(*window.waiting, waiting), known=(*window.known, pair))
+
+
+def invert_waiting(
+    window: PairWindow, artifacts: Artifacts, in_reference: np.ndarray, *, looks: float
+) -> tuple[PairWindow, tuple[Issued, ...]]:
+    """Take the waiting pairs into the network; returns the epochs that are new, in order.
+
+    Phases are made relative to the mean of `in_reference` (P,) per pair (for a whole-scene
+    reference: the median). Displacement is positive toward the satellite.
+    """
+    if not window.waiting:
+        return window, ()
+    loaded = [
+        referenced_layers(artifacts.get(w.layers), in_reference, w.looks or looks)
+        for w in window.waiting
+    ]
+    pairs = [w.pair for w in window.waiting]
+    state = window.state or begin(min(p.reference for p in pairs), in_reference.size)
+    state = add_pairs(
+        state,
+        np.stack([phase for phase, _ in loaded]),
+        pairs,
+        np.stack([variance for _, variance in loaded]),
+        window=WINDOW_EPOCHS,
+    )
+    found = estimate(state)
+    wavelength_m = window.waiting[-1].wavelength_mm / 1e3
+    issued = tuple(
+        Issued(
+            epoch,
+            np.asarray(phase_to_los_mm(found.phase[row], wavelength_m)),
+            np.abs(np.asarray(phase_to_los_mm(found.sigma[row], wavelength_m))),
+        )
+        for row, epoch in enumerate(found.epochs)
+        if epoch not in window.issued and np.isfinite(found.phase[row]).any()
+    )
+    done = (*window.issued, *(i.epoch for i in issued))
+    return replace(window, waiting=(), state=state, issued=done), issued
+
+
+def referenced_layers(
+    content: bytes, in_reference: np.ndarray, looks: float
+) -> tuple[Floats, Floats]:
+    """Phase relative to the reference, and its variance (rad^2), of a layers artifact."""
+    arrays = unpack(content)
+    try:
+        phase = np.asarray(arrays["phase_rad"], float)
+        coherence = np.asarray(arrays["coherence"], float)
+    except KeyError as error:
+        raise BadInputError(f"layers artifact lacks {error}") from error
+    if phase.shape != in_reference.shape or coherence.shape != in_reference.shape:
+        raise BadInputError(
+            f"layers have {phase.size} pixels where the track has {in_reference.size}"
+        )
+    firm = phase[in_reference & np.isfinite(phase)]
+    if firm.size == 0:
+        raise BadInputError("no valid pixel in the reference area: choose another reference box")
+    whole_scene = bool(in_reference.all())
+    zero = np.median(firm) if whole_scene else np.mean(firm)
+    return phase - zero, np.asarray(phase_variance(coherence, looks))

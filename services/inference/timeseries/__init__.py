@@ -1,0 +1,1 @@
+"""From unwrapped interferograms to displacement series, per pixel."""
