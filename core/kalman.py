@@ -108,13 +108,13 @@ def predict(
     discretisation, so two steps a and b equal one step a + b. The three numbers may be arrays that
     broadcast to the state's shape. Rows that have not started come back unchanged.
 
-    Raises BadInputError for a negative time step.
+    Raises BadInputError for a time step or a walk that is negative or NaN.
     """
-    xp = array_namespace(*state, dt_days)
-    scalar = isinstance(dt_days, int | float)
-    backward = dt_days < 0 if scalar else bool(xp.any(dt_days < 0))
-    if backward:
+    xp = array_namespace(*state)
+    if not _never_negative(dt_days):
         raise BadInputError("The filter cannot step back in time; fold from a checkpoint instead.")
+    if not (_never_negative(rate_walk_mm2_d3) and _never_negative(level_walk_mm2_d)):
+        raise BadInputError("The intensity of a random walk must be zero or more.")
     d, v, pdd, pdv, pvv = state
     dt, q = dt_days, rate_walk_mm2_d3
     growth = (q * dt * dt / 3.0 + level_walk_mm2_d) * dt
@@ -173,6 +173,13 @@ def update(
         gain_displacement=xp.where(ongoing, innovation.gain_displacement, idle),
         gain_velocity=xp.where(ongoing, innovation.gain_velocity, idle),
     )
+
+
+def _never_negative(value: Array | float) -> bool:
+    """Whether every entry is zero or more; NaN is not."""
+    if isinstance(value, int | float):
+        return value >= 0
+    return bool(array_namespace(value).all(value >= 0))
 
 
 def _corrected(state: TrendState, innovation: Innovation, rest: Array) -> TrendState:

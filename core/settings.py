@@ -93,6 +93,9 @@ class Site(Tree):
     watched_from: date | None = Field(
         None, description="before this day everything is history and nobody is told"
     )
+    history_from: date | None = Field(
+        None, description="first day to fetch; none: 3 years before watched_from"
+    )
     reference: Reference
     slope_units: tuple[SlopeUnit, ...] = Field(min_length=1)
     repeat_days: int = Field(12, ge=1, description="days between passes of one track")

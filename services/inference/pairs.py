@@ -77,8 +77,8 @@ def invert_waiting(
 ) -> tuple[PairWindow, tuple[Issued, ...]]:
     """Take the waiting pairs into the network; returns the epochs that are new, in order.
 
-    Phases are made relative to the mean of `in_reference` (P,) per pair (for a whole-scene
-    reference: the median). Displacement is positive toward the satellite.
+    Phases are made relative to the median of `in_reference` (P,) per pair. Displacement is
+    positive toward the satellite.
     """
     if not window.waiting:
         return window, ()
@@ -127,6 +127,4 @@ def referenced_layers(
     firm = phase[in_reference & np.isfinite(phase)]
     if firm.size == 0:
         raise BadInputError("no valid pixel in the reference area: choose another reference box")
-    whole_scene = bool(in_reference.all())
-    zero = np.median(firm) if whole_scene else np.mean(firm)
-    return phase - zero, np.asarray(phase_variance(coherence, looks))
+    return phase - np.median(firm), np.asarray(phase_variance(coherence, looks))

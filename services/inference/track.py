@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from core.events import ArtifactRef
 from core.evidence import Floats
 from core.kalman import TrendState
 from core.settings import Noise
@@ -56,13 +57,6 @@ class Values(NamedTuple):
     sigma_mm: Floats
 
 
-class Checkpoint(NamedTuple):
-    """Motion right after the epoch of `day`."""
-
-    day: int
-    motion: Motion
-
-
 @dataclass(frozen=True)
 class Track:
     """One track of one site.
@@ -75,7 +69,7 @@ class Track:
 
     name: str
     points: Points
-    points_ref: str
+    points_ref: ArtifactRef
     motion: Motion
     days: tuple[int, ...] = ()
     history: Floats = field(default_factory=lambda: np.zeros((0, len(FIGURES), 0)))
@@ -85,18 +79,12 @@ class Track:
     fresh: dict[int, Motion] = field(default_factory=dict)
     first_change: int | None = None
     window: PairWindow | None = None
+    window_changed: bool = False
     read_values: Callable[[int], Values] | None = None
     read_checkpoint: Callable[[int], Motion] | None = None
 
 
-class Points0(NamedTuple):
-    """Shapes of an empty track."""
-
-    points: Floats
-    units: Floats
-
-
-def new_track(name: str, points: Points, points_ref: str, noise: Noise) -> Track:
+def new_track(name: str, points: Points, points_ref: ArtifactRef, noise: Noise) -> Track:
     """A track without any epoch."""
     return Track(name, points, points_ref, _begin(points, noise))
 
@@ -118,10 +106,9 @@ def refold(track: Track, day: int, noise: Noise) -> Track:
     kept = track.checkpoint_days[:usable]
     base = kept[-1] if kept else None
     position = bisect_left(track.days, base + 1) if base is not None else 0
-    motion = _checkpoint(track, base) if base is not None else _begin(track.points, noise)
     track = replace(
         track,
-        motion=motion,
+        motion=_motion_after(track, base, noise),
         days=track.days[:position],
         history=track.history[:position],
         checkpoint_days=kept,
@@ -179,7 +166,17 @@ def _begin(points: Points, noise: Noise) -> Motion:
     )
 
 
-def _checkpoint(track: Track, day: int) -> Motion:
+def _motion_after(track: Track, day: int | None, noise: Noise) -> Motion:
+    """Motion at a checkpoint, or before everything."""
+    if day is None:
+        return _begin(track.points, noise)
+    if day == track.days[-1]:
+        return track.motion
+    return checkpoint_of(track, day)
+
+
+def checkpoint_of(track: Track, day: int) -> Motion:
+    """The checkpoint after the epoch of `day`, from memory or from the store."""
     if day in track.fresh:
         return track.fresh[day]
     assert track.read_checkpoint is not None

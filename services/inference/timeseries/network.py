@@ -151,7 +151,8 @@ def _scale(weighted_square: Array, freedom: Array) -> Array:
 def _solve_all(design: Array, weights: Array, observed: Array, *, shared: bool) -> Solution:
     """Solve every pixel, in blocks; the batch of the solution is the pixels, in their order."""
     xp = array_namespace(design)
-    groups, rest = _groups(weights) if shared else ([], xp.arange(observed.shape[1]))
+    every = xp.arange(observed.shape[1], device=device(observed))
+    groups, rest = _groups(weights) if shared else ([], every)
     block = max(1, _ELEMENTS_AT_ONCE // max(1, design.shape[1] ** 2))
     count = rest.shape[0]
     blocks = [rest[low : min(low + block, count)] for low in range(0, count, block)]

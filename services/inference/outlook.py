@@ -1,0 +1,146 @@
+"""What inference says of a track: unit states, evidence for the rules, forecasts."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+
+import numpy as np
+
+from core.events import ForecastIssued, UnitForecast, UnitState
+from core.evidence import Evidence, Floats, pack_evidence
+from core.kalman import ErrorTransition, Innovation, TrendState, compose, predict, transition
+from core.kinematics import ACCELERATION_LAG_DAYS, acceleration
+from core.settings import Site
+from services.inference.model import HORIZONS_D, Model, UnitHistory
+from services.inference.track import Track, checkpoint_of, figure, unit_state
+
+POINT_EPOCHS = 3
+
+
+def evidence_of(track: Track, site: Site) -> bytes:
+    """The evidence artifact after the track's newest epoch."""
+    changes = [acceleration_at(track, e) for e in range(len(track.days))]
+    velocity, sd = _point_series(track)
+    return pack_evidence(
+        Evidence(
+            units=tuple(u.id for u in site.slope_units),
+            epoch_day=np.array(track.days, np.int64),
+            innovation_z=figure(track, "innovation_z"),
+            velocity_mm_d=figure(track, "velocity_mm_d"),
+            velocity_sd_mm_d=np.sqrt(figure(track, "var_velocity")),
+            acceleration_mm_d2=np.stack([c[0] for c in changes]),
+            acceleration_sd_mm_d2=np.stack([c[1] for c in changes]),
+            out_of_range=figure(track, "out_of_range") > 0,
+            los_factor=track.points.factor,
+            point_unit=track.points.unit,
+            point_velocity_mm_d=velocity,
+            point_velocity_sd_mm_d=sd,
+        )
+    )
+
+
+def acceleration_at(track: Track, epoch: int) -> tuple[Floats, Floats]:
+    """Change of the units' velocity over 36 days (or the next longer gap), with its sd; (U,)."""
+    earlier = bisect_right(track.days, track.days[epoch] - ACCELERATION_LAG_DAYS) - 1
+    if earlier < 0:
+        nothing = np.full(track.points.factor.size, math.nan)
+        return nothing, nothing
+    lag = float(track.days[epoch] - track.days[earlier])
+    change = acceleration(
+        unit_state(track, earlier), unit_state(track, epoch), _passage(track, earlier, epoch), lag
+    )
+    return change.value_mm_d2, change.sd_mm_d2
+
+
+def _passage(track: Track, earlier: int, later: int) -> ErrorTransition:
+    steps = [_transition(track, e) for e in range(earlier + 1, later + 1)]
+    passage = steps[0]
+    for step in steps[1:]:
+        passage = compose(step, passage)
+    return passage
+
+
+def _transition(track: Track, epoch: int) -> ErrorTransition:
+    gain_d, gain_v = (
+        figure(track, "gain_displacement")[epoch],
+        figure(track, "gain_velocity")[epoch],
+    )
+    nothing = np.full_like(gain_d, math.nan)
+    dt = float(track.days[epoch] - track.days[epoch - 1])
+    return transition(dt, Innovation(nothing, nothing, gain_d, gain_v))
+
+
+def _point_series(track: Track) -> tuple[Floats, Floats]:
+    """Velocity and sd of the points after the last three epochs, oldest first: (3, P) each."""
+    count = track.points.lon.size
+    velocity = np.full((POINT_EPOCHS, count), math.nan)
+    sd = np.full((POINT_EPOCHS, count), math.nan)
+    for back, day in enumerate(reversed(track.checkpoint_days[-POINT_EPOCHS:])):
+        points = track.motion.points if back == 0 else checkpoint_of(track, day).points
+        velocity[-1 - back] = points.velocity_mm_d
+        sd[-1 - back] = np.where(np.isnan(points.velocity_mm_d), math.nan, points.var_velocity**0.5)
+    return velocity, sd
+
+
+def predicted(track: Track, day: int, rate_walk_mm2_d3: float) -> TrendState:
+    """Units on `day`, from the newest epoch: between acquisitions and beyond the last."""
+    return predict(track.motion.units, float(max(0, day - track.days[-1])), rate_walk_mm2_d3)
+
+
+def unit_states(track: Track, state: TrendState, site: Site) -> tuple[UnitState, ...]:
+    """The units of a track as an event says them."""
+    last = len(track.days) - 1
+    change, change_sd = acceleration_at(track, last)
+    measured, outside = figure(track, "measured")[last], figure(track, "out_of_range")[last]
+    return tuple(
+        UnitState(
+            track=track.name,
+            unit=unit.id,
+            los_displacement_mm=_number(state.displacement_mm[i]),
+            displacement_sd_mm=_number(state.var_displacement[i] ** 0.5),
+            los_velocity_mm_d=_number(state.velocity_mm_d[i]),
+            velocity_sd_mm_d=_number(state.var_velocity[i] ** 0.5),
+            los_acceleration_mm_d2=_number(change[i]),
+            acceleration_sd_mm_d2=_number(change_sd[i]),
+            measured_points=int(measured[i]),
+            out_of_range=bool(outside[i]),
+        )
+        for i, unit in enumerate(site.slope_units)
+    )
+
+
+def forecast(
+    tracks: list[Track], site: Site, model: Model, day: int, seq: int
+) -> ForecastIssued | None:
+    """Forecast of all units that have a state; None where none has."""
+    from services.inference.state import day_of
+
+    units: list[UnitForecast] = []
+    for track in tracks:
+        now = predicted(track, day, site.noise.rate_walk_mm2_d3)
+        history = UnitHistory(np.array(track.days, float), figure(track, "displacement_mm"))
+        said = model.forecast(history, now, HORIZONS_D, site.noise.rate_walk_mm2_d3)
+        units += [
+            UnitForecast(
+                track=track.name,
+                unit=unit.id,
+                los_increment_mm=tuple(map(float, said.increment_mm[:, i])),
+                increment_sd_mm=tuple(map(float, said.sd_mm[:, i])),
+            )
+            for i, unit in enumerate(site.slope_units)
+            if np.isfinite(said.sd_mm[:, i]).all()
+        ]
+    if not units:
+        return None
+    return ForecastIssued(
+        model=model.name,
+        issued_for=day_of(day),
+        horizons_d=HORIZONS_D,
+        units=tuple(units),
+        seq=seq,
+    )
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,309 @@
+"""The inference stage: observations in, deformation state, evidence and forecasts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+
+from core import plugins
+from core.artifacts import Artifacts, unpack
+from core.clock import end_of, midnight
+from core.errors import BadInputError
+from core.events import (
+    ASSESSMENTS,
+    OBSERVATIONS,
+    AcquisitionFound,
+    ArtifactRef,
+    DayClosed,
+    DisplacementMeasured,
+    InterferogramReady,
+    LevelObserved,
+    RainfallObserved,
+    ReleaseActivated,
+    SiteConfigured,
+    StateUpdated,
+)
+from core.settings import Site, Thinning, site_from_bytes
+from core.stage import Input, Outcome
+from core.statestore import States
+from services.inference.model import MODELS, Model
+from services.inference.outlook import evidence_of, forecast, predicted, unit_states
+from services.inference.pairs import PairWindow, add_pair, invert_waiting
+from services.inference.points import Points, read_points
+from services.inference.state import (
+    DriverRow,
+    InputRow,
+    SiteState,
+    day_number,
+    day_of,
+    nanoseconds,
+)
+from services.inference.store import InferenceStore
+from services.inference.track import Entry, Track, Values, add_epoch, new_track, refold
+
+Said = tuple[SiteState, list[Outcome]]
+
+
+class InferenceStage:
+    """`core.stage.Stage` of inference."""
+
+    name = "inference"
+    inbox = OBSERVATIONS
+    outbox = ASSESSMENTS
+
+    def __init__(
+        self, states: States, artifacts: Artifacts, thinning: Thinning | None = None
+    ) -> None:
+        self._states = states
+        self._artifacts = artifacts
+        self._thinning = thinning or Thinning()
+
+    def sites(self) -> Iterable[str]:
+        """Names of all sites with a state."""
+        return self._states.sites()
+
+    def store(self, site: str) -> InferenceStore:
+        """The store of one site's state."""
+        return InferenceStore(self._states, self._artifacts, site, self._thinning)
+
+    def handle(self, state: SiteState, given: Input) -> tuple[SiteState, Sequence[Outcome]]:
+        """Take one observation in; see `core.stage.Stage.handle`."""
+        event = given.event
+        row = InputRow(
+            event.id,
+            event.data.NAME,
+            given.seq,
+            nanoseconds(event.valid_time),
+            nanoseconds(event.available_at),
+            nanoseconds(event.processed_at),
+        )
+        state = replace(state, inputs=(*state.inputs, row))
+        match event.data:
+            case SiteConfigured() as data:
+                return self._configure(state, data, given)
+            case ReleaseActivated() as data:
+                return replace(state, release=data), [Outcome(data, event.valid_time)]
+            case AcquisitionFound() as data:
+                return _note_pass(state, data), []
+            case RainfallObserved() | LevelObserved() as data:
+                return _note_driver(state, data, given), []
+            case DisplacementMeasured() as data:
+                return self._measure(state, data, given)
+            case InterferogramReady() as data:
+                return self._await_day(state, data), []
+            case DayClosed() as data:
+                return self._close_day(state, data, given)
+        raise BadInputError(f"{event.data.NAME} does not belong into {self.inbox}")
+
+    def _configure(self, state: SiteState, data: SiteConfigured, given: Input) -> Said:
+        """New settings: geometry and noise may differ, so every track is folded anew."""
+        site = site_from_bytes(self._artifacts.get(data.settings))
+        watched = data.watched_from or state.watched_from or given.now.date()
+        changed = state.site is not None and _motion_settings(site) != _motion_settings(state.site)
+        state = replace(state, site=site, settings=data.settings, watched_from=watched)
+        if changed:
+            tracks = {n: self._rebuilt(t, site) for n, t in state.tracks.items()}
+            state = replace(state, tracks=tracks)
+        said = SiteConfigured(
+            settings=data.settings,
+            watched_from=watched,
+            retired=data.retired,
+            difference=data.difference,
+        )
+        return state, [Outcome(said, given.event.valid_time)]
+
+    def _rebuilt(self, track: Track, site: Site) -> Track:
+        points = read_points(self._artifacts.get(track.points_ref), site)
+        track = replace(track, points=points, checkpoint_days=(), fresh={}, first_change=0)
+        first = min((e.day for e in track.entries), default=0)
+        return refold(replace(track, days=(), history=track.history[:0]), first, site.noise)
+
+    def _measure(self, state: SiteState, data: DisplacementMeasured, given: Input) -> Said:
+        site = _configured(state)
+        points = self._points(state, data.track, data.points)
+        track = state.tracks.get(data.track) or new_track(
+            data.track, points, data.points, site.noise
+        )
+        arrays = unpack(self._artifacts.get(data.values))
+        values = _values(arrays, points)
+        return self._fold(state, track, data.epoch, values, given)
+
+    def _fold(
+        self, state: SiteState, track: Track, epoch: date, values: Values, given: Input
+    ) -> Said:
+        """Archive and fold one epoch; say the state after it."""
+        site = _configured(state)
+        entry = Entry(
+            day=day_number(epoch),
+            available_ns=nanoseconds(given.event.available_at),
+            processed_ns=nanoseconds(given.event.processed_at),
+            seq=given.seq,
+            vintage=sum(e.day == day_number(epoch) for e in track.entries),
+        )
+        track = add_epoch(track, entry, values, site.noise)
+        state = replace(state, tracks={**state.tracks, track.name: track})
+        said = StateUpdated(
+            reason="epoch",
+            track=track.name,
+            epoch=epoch,
+            seq=given.seq,
+            units=unit_states(track, track.motion.units, site),
+            evidence=self._artifacts.put(evidence_of(track, site)),
+            inputs=(given.event.id,),
+            historical=_historical(state, given),
+        )
+        return state, [Outcome(said, midnight(epoch))]
+
+    def _await_day(self, state: SiteState, data: InterferogramReady) -> SiteState:
+        site = _configured(state)
+        points = self._points(state, data.track, data.points)
+        track = state.tracks.get(data.track) or new_track(
+            data.track, points, data.points, site.noise
+        )
+        window = add_pair(track.window or PairWindow(), data)
+        track = replace(track, window=window, window_changed=True)
+        return replace(state, tracks={**state.tracks, track.name: track})
+
+    def _close_day(self, state: SiteState, data: DayClosed, given: Input) -> Said:
+        outcomes: list[Outcome] = []
+        for name in sorted(state.tracks):
+            state, said = self._invert(state, name, given)
+            outcomes += said
+        site = _configured(state)
+        last = max(data.day, state.last_closed or data.day)
+        state = replace(state, last_closed=last)
+        end = end_of(data.day)
+        live = [t for _, t in sorted(state.tracks.items()) if t.days]
+        number = day_number(data.day)
+        if live:
+            units = [
+                u
+                for t in live
+                for u in unit_states(t, predicted(t, number, site.noise.rate_walk_mm2_d3), site)
+            ]
+            outcomes.append(
+                Outcome(
+                    StateUpdated(
+                        reason="day",
+                        track=None,
+                        epoch=None,
+                        seq=given.seq,
+                        units=tuple(units),
+                        evidence=None,
+                        inputs=(given.event.id,),
+                        historical=_historical(state, given),
+                    ),
+                    end,
+                )
+            )
+            issued = forecast(live, site, _model(site), number, given.seq)
+            if issued is not None:
+                outcomes.append(Outcome(issued, end))
+        closed = DayClosed(
+            day=data.day,
+            catching_up=data.catching_up,
+            seq=given.seq,
+            passes=dict(sorted(state.passes.items())),
+            epochs={t.name: day_of(t.days[-1]) for t in live},
+            sources=tuple(s.kind for s in site.sources),
+            historical=_historical(state, given),
+        )
+        return state, [*outcomes, Outcome(closed, end)]
+
+    def _invert(self, state: SiteState, name: str, given: Input) -> Said:
+        """Turn the pairs that waited for the end of the day into epochs, and fold those."""
+        track = state.tracks[name]
+        if track.window is None or not track.window.waiting:
+            return state, []
+        site = _configured(state)
+        window, issued = invert_waiting(
+            track.window, self._artifacts, track.points.in_reference, looks=site.noise.looks
+        )
+        track = replace(track, window=window, window_changed=True)
+        state = replace(state, tracks={**state.tracks, name: track})
+        outcomes: list[Outcome] = []
+        for new in issued:
+            values = Values(new.displacement_mm, new.sigma_mm)
+            state, said = self._fold(state, state.tracks[name], new.epoch, values, given)
+            outcomes += said
+        return state, outcomes
+
+    def _points(self, state: SiteState, track: str, ref: ArtifactRef) -> Points:
+        known = state.tracks.get(track)
+        if known is None:
+            return read_points(self._artifacts.get(ref), _configured(state))
+        if known.points_ref != ref:
+            raise BadInputError(
+                f"track {track}: its points are not those it began with; name the new series as "
+                "another track in the site's sources"
+            )
+        return known.points
+
+
+def _configured(state: SiteState) -> Site:
+    if state.site is None:
+        raise BadInputError("the site is not configured")
+    return state.site
+
+
+def _historical(state: SiteState, given: Input) -> bool:
+    return state.watched_from is not None and given.now.date() < state.watched_from
+
+
+def _motion_settings(site: Site) -> tuple[object, ...]:
+    return site.slope_units, site.reference, site.noise, site.area
+
+
+def _model(site: Site) -> Model:
+    module = plugins.load(MODELS, site.model.kind)
+    model: Model = module.open(plugins.settings(MODELS, site.model.model_dump()))
+    return model
+
+
+def _values(arrays: dict[str, np.ndarray], points: Points) -> Values:
+    """Displacement relative to the site's firm ground where the track has points on it."""
+    try:
+        moved = np.asarray(arrays["los_displacement_mm"], float)
+        sigma = np.asarray(arrays["sigma_mm"], float)
+    except KeyError as error:
+        raise BadInputError(f"values artifact lacks {error}") from error
+    if moved.shape != points.lon.shape or sigma.shape != moved.shape:
+        raise BadInputError(
+            f"values artifact has {moved.size} points where the track has {points.lon.size}"
+        )
+    firm = moved[points.in_reference & np.isfinite(moved)]
+    return Values(moved - (firm.mean() if firm.size else 0.0), sigma)
+
+
+def _note_pass(state: SiteState, data: AcquisitionFound) -> SiteState:
+    label = f"path {data.path}" if data.path is not None else data.platform
+    day = data.stop_time.date()
+    return replace(state, passes={**state.passes, label: max(day, state.passes.get(label, day))})
+
+
+def _note_driver(
+    state: SiteState, data: RainfallObserved | LevelObserved, given: Input
+) -> SiteState:
+    rain = isinstance(data, RainfallObserved)
+    value = data.rain_mm if isinstance(data, RainfallObserved) else data.level_m
+    quantity = "rain" if rain else "level"
+    key = f"{quantity}/{data.station}/{day_number(data.day)}"
+    vintage = state.vintages.get(key, 0)
+    row = DriverRow(
+        quantity=quantity,
+        station=data.station,
+        day=day_number(data.day),
+        value=float("nan") if value is None else float(value),
+        available_ns=nanoseconds(given.event.available_at),
+        processed_ns=nanoseconds(given.event.processed_at),
+        seq=given.seq,
+        vintage=vintage,
+    )
+    return replace(
+        state,
+        drivers=(*state.drivers, row),
+        vintages={**state.vintages, key: vintage + 1},
+    )
