@@ -1,0 +1,1 @@
+"""Shared by all services: events, log, worker, stores, pure numerics. Imports no service."""

@@ -42,10 +42,12 @@ class SlopeUnit(Tree):
     polygon: tuple[LonLat, ...] = Field(min_length=3, description="longitude, latitude ring")
     slope_deg: float | None = Field(None, ge=0, le=90)
     aspect_deg: float | None = Field(None, ge=0, lt=360, description="downhill, from north")
-    boundary: Literal["sharp", "gradual"] = Field(
-        "sharp",
-        description="sharp: motion ends within one pixel at the flank, so more than a quarter "
-        "wavelength between epochs cannot be unwrapped; gradual: read from neighbouring points",
+    flank_pixels: float | None = Field(
+        2.0,
+        gt=0,
+        description="pixels over which motion falls to zero at the flank: more than a quarter "
+        "wavelength a pixel between two epochs cannot be told; none: the source's own unwrapping "
+        "takes care",
     )
 
 

@@ -11,12 +11,14 @@ import hashlib
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from core.errors import BadInputError
-from core.ledger.entries import Decision
+
+if TYPE_CHECKING:
+    from core.ledger.entries import Decision
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
@@ -96,6 +98,8 @@ def fault_of_body(site: str, row: Decision) -> str | None:
 
 
 def _fault_of(site: str, row: Decision, previous: str) -> str | None:
+    if not all(isinstance(text, str) for text in (row.body, row.previous, row.hash)):
+        return f"site {site}, seq {row.seq}: the row holds something else than text"
     if row.previous != previous:
         return (
             f"site {site}, seq {row.seq}: it follows {row.previous or 'no row'}, but the row before"

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from core.errors import SlopewatchError
+from core.ledger.chain import canonical, chain_hash
 from core.stage import Bookmark
 
 SendOutcome = Literal["queued", "sent", "failed", "suppressed"]
@@ -117,8 +118,6 @@ class LedgerState:
         so no random ids, offsets, host names or machine times. Raises BadInputError for facts
         that canonical JSON cannot say, SlopewatchError when the input has its decision already.
         """
-        from core.ledger.chain import canonical, chain_hash
-
         if self.decisions and self.decisions[-1].seq >= seq:
             raise SlopewatchError(f"site {site}: input {seq} has its decision already")
         body = canonical({"facts": facts, "now": now, "seq": seq, "site": site})

@@ -7,7 +7,8 @@ drawn from a site's seed. Models and rules must not import this package: they ar
 from core.twin.lags import lag_days
 from core.twin.radar import Observed, observe
 from core.twin.seeds import SEED_RANGES
-from core.twin.simulate import Kind, Truth, fingerprint, simulate
+from core.twin.simulation import simulate
+from core.twin.truth import Kind, Truth, fingerprint
 
 __all__ = [
     "SEED_RANGES",

@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 Floats = NDArray[np.float64]
 
 YEAR_DAYS = 365
-MEAN_LEVEL_M = 161.5
+MEAN_LEVEL_M = 162.2
 """Long-run mean level (m a.s.l.); ground water starts from it."""
 
 _MONTH_LENGTH = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
@@ -51,7 +51,8 @@ def day_of_year(days: int) -> NDArray[np.int64]:
 
 def _by_season(monthly: Floats) -> Floats:
     """Interpolate twelve mid-month values to 365 days, shape (365,)."""
-    return np.interp(np.arange(YEAR_DAYS) + 0.5, _MONTH_MIDDLE, monthly, period=YEAR_DAYS)
+    days = np.arange(YEAR_DAYS) + 0.5
+    return np.asarray(np.interp(days, _MONTH_MIDDLE, monthly, period=YEAR_DAYS))
 
 
 def draw_rain(rng: np.random.Generator, days: int) -> Floats:
@@ -70,16 +71,16 @@ def draw_rain(rng: np.random.Generator, days: int) -> Floats:
     daily_mean = _by_season(_RAIN_MM_BY_MONTH / _MONTH_LENGTH)[day_of_year(days)]
     shape = 0.72
     amount = rng.standard_gamma(shape, days) * daily_mean / (share_wet * shape)
-    year_factor = np.exp(rng.normal(0.0, 0.15, days // YEAR_DAYS))
+    year_factor = np.exp(rng.normal(-0.5 * 0.15**2, 0.15, days // YEAR_DAYS))
     factor = np.repeat(year_factor, YEAR_DAYS)
     return np.asarray(np.minimum(np.where(wet, amount * factor, 0.0), 200.0))
 
 
 def add_storm(rain_mm: Floats, rng: np.random.Generator, day: int) -> Floats:
-    """Return rain (days,) with a 100-year storm of 280-400 mm in the three days from `day`."""
+    """Return rain (days,) with a 100-year storm of 220-340 mm in the three days from `day`."""
     stormy = rain_mm.copy()
     shares = rng.dirichlet([6.0, 8.0, 4.0])
-    total = rng.uniform(280.0, 400.0)
+    total = rng.uniform(220.0, 340.0)
     stormy[day : day + 3] = np.minimum(stormy[day : day + 3] + shares * total, 200.0)
     return stormy
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from core.twin.forcing import MEAN_LEVEL_M, YEAR_DAYS, day_of_year
+from core.twin.forcing import MEAN_LEVEL_M, day_of_year
 from core.twin.slope import NODES, POSITION, Slope, level_weight
 
 Floats = NDArray[np.float64]
@@ -96,9 +96,16 @@ def recharge(rain_mm: Floats, grounds: list[Ground]) -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=4)
-def _unit_delay(size: int) -> Spectrum:
-    """One day's delay at the frequencies of a real transform of `size` days."""
-    return np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+def _contour(days: int) -> tuple[int, Spectrum, Floats]:
+    """Length of the transform, one day's delay at its frequencies, and weights of the days.
+
+    The delay is taken on a circle a little inside the unit one and the series are weighted to
+    match, so what a transform wraps around from the future is damped by 1e-7.
+    """
+    size = fft.next_fast_len(days, real=True)
+    radius = 1e-7 ** (1 / size)
+    delay = radius * np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    return size, delay, radius ** np.arange(days)
 
 
 def _store(delay: Spectrum, days: Floats | float) -> Spectrum:
@@ -136,7 +143,7 @@ def _rain_response(ground: Ground, delay: Spectrum) -> tuple[Spectrum, Spectrum]
 
 
 def heads(
-    ground: Ground, slope: Slope, through_mm: Floats, past_mm: Floats, level_m: Floats, keep: int
+    ground: Ground, slope: Slope, through_mm: Floats, past_mm: Floats, level_m: Floats, *, keep: int
 ) -> tuple[Floats, Floats]:
     """Heads along one profile.
 
@@ -154,23 +161,22 @@ def heads(
         the reservoir's long-run mean level.
     """
     days = len(level_m)
-    # Padding by a year beside the dropped spin-up: what wraps around is older than both together.
-    size = fft.next_fast_len(days + YEAR_DAYS, real=True)
-    delay = _unit_delay(size)
+    size, delay, weights = _contour(days)
     level = _level_response(ground, slope, delay)
-    level *= fft.rfft(level_m - MEAN_LEVEL_M, size)
+    level *= fft.rfft((level_m - MEAN_LEVEL_M) * weights, size)
     soil, bypass = _rain_response(ground, delay)
-    rain = fft.rfft(through_mm, size) * soil
+    rain = fft.rfft(through_mm * weights, size) * soil
     if ground.family != "diffusion":
-        rain += fft.rfft(past_mm, size) * bypass
+        rain += fft.rfft(past_mm * weights, size) * bypass
     from_level = level_weight(slope)[:, None]
     rain_weight = (0.35 + 0.65 * POSITION)[:, None]
     rain *= rain_weight
     rain += level * from_level
     changing = rain * _store(delay, ground.slip_zone_days)
     kept = slice(days - keep, days)
-    head = fft.irfft(changing, size)[:, kept]
+    head = fft.irfft(changing, size)[:, kept] / weights[kept]
     head += (ground.base_head_share * slope.depth_m)[:, None]
     head += (MEAN_LEVEL_M - _HEAD_REFERENCE_LEVEL_M) * from_level
     head = np.clip(head, 0.0, 0.95 * slope.depth_m[:, None])
-    return head, fft.irfft(level, size)[:, kept] + MEAN_LEVEL_M
+    ground_m = fft.irfft(level, size)[:, kept] / weights[kept] + MEAN_LEVEL_M
+    return head, ground_m

@@ -105,7 +105,7 @@ def calibrate(draw: CreepDraw, driving: Floats, normal: Floats) -> CreepLaw:
         exponent=draw.exponent,
         seepage_factor=draw.seepage_factor,
         background_mm_d=draw.background_mm_d,
-        spread=np.linalg.inv(np.eye(NODES) + draw.coupling * chain),
+        spread=np.asarray(np.linalg.inv(np.eye(NODES) + draw.coupling * chain), dtype=np.float64),
     )
 
 

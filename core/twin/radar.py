@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from core.twin.forcing import YEAR_DAYS, read_gauge
 from core.twin.seeds import Purpose, site_rng
-from core.twin.simulate import Truth
 from core.twin.slope import POINTS
+from core.twin.truth import Truth
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -58,7 +58,12 @@ class Observed:
 
 
 def observe(
-    truth: Truth, *, noise: Noise = "radar", sigma_mm: float = 3.0, repeat_days: int = 12
+    truth: Truth,
+    *,
+    noise: Noise = "radar",
+    sigma_mm: float = 3.0,
+    repeat_days: int = 12,
+    flank_pixels: int = 1,
 ) -> Observed:
     """Observe a truth.
 
@@ -68,12 +73,15 @@ def observe(
             coherence, seasonal stratified delay, turbulence shared by the unit, reference error).
         sigma_mm: standard deviation of white noise; not used by 'radar'.
         repeat_days: days between acquisitions, 6 or more.
+        flank_pixels: pixels across the flank over which the motion falls to that of stable ground;
+            each can carry a quarter wave between two acquisitions.
 
     Raises:
-        ValueError: an unknown noise, a negative sigma or a repeat below 6 days.
+        ValueError: an unknown noise, a negative sigma, a repeat below 6 days or no pixel.
     """
-    if noise not in ("radar", "white") or sigma_mm < 0 or repeat_days < 6:
-        raise ValueError(f"cannot observe with {noise=}, {sigma_mm=}, {repeat_days=}")
+    if noise not in ("radar", "white") or min(sigma_mm, repeat_days - 6, flank_pixels - 1) < 0:
+        asked = f"{noise=}, {sigma_mm=}, {repeat_days=}, {flank_pixels=}"
+        raise ValueError(f"cannot observe with {asked}")
     sites, days, _ = truth.displacement_mm.shape
     width = -(-days // repeat_days)
     epoch_day = np.full((sites, width), -1, dtype=np.int64)
@@ -90,7 +98,7 @@ def observe(
         usable = epoch < end
         epoch, count = epoch[usable], int(usable.sum())
         motion = truth.displacement_mm[row, epoch] * truth.los_factor[row]
-        seen, lost = wrap_increments(motion)
+        seen, lost = wrap_increments(motion, flank_pixels)
         rng = site_rng(seed, Purpose.NOISE)
         if noise == "white":
             error, stated = rng.normal(0.0, sigma_mm, seen.shape), np.full(seen.shape, sigma_mm)
@@ -103,14 +111,19 @@ def observe(
     return Observed(gauge, truth.level_m.copy(), epoch_day, arrival_day, los, sigma, wrapped)
 
 
-def wrap_increments(motion_mm: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Accumulate motion (K, P) from increments wrapped into (-13.87, 13.87] mm.
+def wrap_increments(motion_mm: Floats, flank_pixels: int = 1) -> tuple[Floats, NDArray[np.bool_]]:
+    """Accumulate motion (K, P) from increments as they are unwrapped.
+
+    An increment within a quarter wave for each pixel of the flank is recovered; any other comes
+    back wrapped into (-13.87, 13.87] mm.
 
     Returns:
         The series as seen, (K, P), and whether any point lost cycles at each epoch, (K,).
     """
     increments = np.diff(motion_mm, axis=0, prepend=motion_mm[:1])
-    cycles = np.ceil(increments / AMBIGUITY_MM - 0.5)
+    limit = flank_pixels * AMBIGUITY_MM / 2
+    recovered = (increments > -limit) & (increments <= limit)
+    cycles = np.where(recovered, 0.0, np.ceil(increments / AMBIGUITY_MM - 0.5))
     return motion_mm - AMBIGUITY_MM * np.cumsum(cycles, axis=0), (cycles != 0).any(axis=1)
 
 

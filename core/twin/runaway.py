@@ -60,8 +60,13 @@ def draw_ramp(rng: np.random.Generator, days: int) -> Ramp:
 
 
 def onset_rate(rate: Floats, onset_day: int) -> float:
-    """Mean downslope rate (mm/d) of the unit over the year up to onset, from rates (6, T)."""
-    return float(rate[:, max(onset_day - YEAR_DAYS, 0) : onset_day].mean())
+    """Rate v0 (mm/d) from which the unit runs away, from seasonal rates (6, T).
+
+    The mean rate of the month before onset, or of the year before it where that is larger: a ramp
+    from the near-zero rate of a dormant season would stay unseen until its last days.
+    """
+    year = rate[:, max(onset_day - YEAR_DAYS, 0) : onset_day].mean()
+    return float(max(year, rate[:, onset_day - 30 : onset_day].mean()))
 
 
 def voight_prefactor(v0_mm_d: float, ramp: Ramp) -> float:

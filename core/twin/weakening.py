@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.twin.forcing import YEAR_DAYS
+from core.twin.lags import smooth
 from core.twin.mechanics import CreepLaw
 from core.twin.runaway import first_onset_day
 from core.twin.seeds import Purpose, site_rng
@@ -41,6 +42,8 @@ class Site:
     """Stress beyond strength, shape (24, D)."""
     strength_kpa: Floats
     """Strength before weakening, shape (24, D)."""
+    seasonal_mm_d: Floats
+    """Mean rate of the observed points without weakening, shape (D,)."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,12 @@ def _draw(sites: list[Site], days: int, attempt: int) -> tuple[Ints, Floats]:
     for row, site in enumerate(sites):
         rng = site_rng(site.seed, Purpose.RUNAWAY, attempt + 1)
         onset[row] = rng.integers(first, days - 2 * _SHORTEST_RUN_DAYS, CANDIDATES)
-        low, high = (0.08 + 0.06 * attempt, 0.3 + 0.1 * attempt) if site.fails else (0.02, 0.12)
-        parameters[0, row] = rng.uniform(low, high, CANDIDATES)
-        parameters[1, row] = 10 ** rng.uniform(np.log10(200.0), np.log10(2000.0), CANDIDATES)
+        # Later redraws weaken more and sooner, so that few sites stay without the wanted outcome.
+        low, high = (0.08, 0.3) if site.fails else (0.03, 0.15)
+        growth = 1 + 0.7 * attempt
+        parameters[0, row] = rng.uniform(low, high, CANDIDATES) * growth
+        length = 10 ** rng.uniform(np.log10(200.0), np.log10(2000.0), CANDIDATES)
+        parameters[1, row] = length / growth**2
         parameters[2, row] = rng.uniform(4.0, 20.0, CANDIDATES)
     return onset, parameters
 
@@ -129,11 +135,17 @@ def _choose(sites: list[Site], onset: Ints, rates: Floats, days: int) -> list[tu
     good_failure = (failure >= days - YEAR_DAYS) & (failure - onset >= _SHORTEST_RUN_DAYS)
     chosen = []
     for row, site in enumerate(sites):
-        good = good_failure[row] if site.fails else ~failed[row]
-        fallback = good if good.any() else failed[row]
+        good = good_failure[row] if site.fails else ~failed[row] & _ramps(site, rates[:, row])
+        fallback = good if good.any() else failed[row] == site.fails
         pick = int(fallback.argmax()) if fallback.any() else CANDIDATES - 1
         chosen.append((pick, bool(good.any())))
     return chosen
+
+
+def _ramps(site: Site, rates: Floats) -> NDArray[np.bool_]:
+    """Whether candidates (D, C, 6) moved faster than without weakening by the mean rate, (C,)."""
+    extra = rates.mean(axis=-1).T - site.seasonal_mm_d
+    return np.asarray(smooth(extra, 15).max(axis=-1) > site.seasonal_mm_d.mean())
 
 
 def _finish(onset_day: int, rates: Floats, days: int) -> Run:

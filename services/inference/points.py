@@ -57,7 +57,7 @@ def read_points(content: bytes, site: Site) -> Points:
     membership = (unit[None, :] == np.arange(len(site.slope_units))[:, None]).astype(float)
     shared = _shared_variance(lon, lat, site)
     limit = ambiguity_limit_mm(SENTINEL1_WAVELENGTH_MM)
-    sharp = np.array([u.boundary == "sharp" for u in site.slope_units])
+    flanks = np.array([u.flank_pixels or np.inf for u in site.slope_units])
     return Points(
         lon=lon,
         lat=lat,
@@ -66,7 +66,7 @@ def read_points(content: bytes, site: Site) -> Points:
         in_reference=_in_reference(lon, lat, site),
         shared_mm2=shared,
         shared_unit_mm2=_unit_mean(membership, shared),
-        layout=Layout(membership, np.where(sharp, limit, np.inf)),
+        layout=Layout(membership, limit * flanks),
     )
 
 

@@ -1,0 +1,98 @@
+"""All that a page shows of one site, as plain values: the page itself reads no store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from core.events import Coverage, Level
+from core.evidence import Floats
+
+
+@dataclass(frozen=True)
+class TrackView:
+    """One slope unit seen on one track. Displacement in mm, LOS, positive toward the satellite.
+
+    `epoch_*` (E,): the measured unit mean and its sd. `day_*` (T,): the filter every day, between
+    acquisitions too, with the sd of its band. Days count from 1970-01-01.
+    """
+
+    track: str
+    epoch_day: Floats
+    epoch_mm: Floats
+    epoch_sd_mm: Floats
+    epoch_out_of_range: Floats
+    day: Floats
+    day_mm: Floats
+    day_sd_mm: Floats
+    velocity_mm_d: Floats
+    velocity_sd_mm_d: Floats
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of days [first, last] with one level or coverage, and its reason."""
+
+    first: date
+    last: date
+    value: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One thing that happened, for the timeline beside the plot."""
+
+    at: datetime
+    text: str
+    level: Level | None = None
+
+
+@dataclass(frozen=True)
+class UnitView:
+    """One slope unit: its state now and its history."""
+
+    unit: str
+    name: str
+    level: Level
+    coverage: Coverage
+    coverage_reason: str
+    next_pass: date | None
+    tracks: tuple[TrackView, ...]
+    levels: tuple[Span, ...] = ()
+    coverages: tuple[Span, ...] = ()
+    timeline: tuple[TimelineEntry, ...] = ()
+    truth_day: Floats | None = None
+    truth_mm: Floats | None = None
+    onset: date | None = None
+    failure: date | None = None
+    lead_days: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SiteView:
+    """One site: its units, what drives them, and where they are."""
+
+    site: str
+    title: str
+    simulated: bool
+    as_of: datetime
+    watched_from: date | None
+    units: tuple[UnitView, ...]
+    rain_day: Floats
+    rain_mm: Floats
+    level_day: Floats
+    level_m: Floats
+    polygons: dict[str, tuple[tuple[float, float], ...]]
+    points: Floats
+    parked: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Rows of (what, figures by column): the same rules on pools of simulated sites."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str
