@@ -43,7 +43,7 @@ class IcechunkSite:
         self._closed = False
         self._kept: dict[str, bytes] = {}
         with self._trouble():
-            self._repo = icechunk.Repository.open_or_create(storage, config=_config())
+            self._repo = icechunk.Repository.open(storage, config=_config())
             self._session: icechunk.Session | None = self._repo.writable_session(BRANCH)
             self._base: str = self._session.snapshot_id
             info = self._repo.lookup_snapshot(self._base)
@@ -184,14 +184,27 @@ class IcechunkSite:
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:
-        """Icechunk's errors as ours."""
         try:
-            yield
+            with trouble(self._site):
+                yield
         except icechunk.ConflictError as error:
             raise self._conflict() from error
-        except (icechunk.IcechunkError, OSError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UnavailableError(f"the store of site {self._site}: {reason}") from error
+
+
+def create(site: str, storage: icechunk.Storage) -> None:
+    """Make an empty repository; a kill meanwhile can leave one that Icechunk will not open."""
+    with trouble(site):
+        icechunk.Repository.create(storage, config=_config())
+
+
+@contextmanager
+def trouble(site: str) -> Iterator[None]:
+    """Errors of Icechunk and of the file system as ours."""
+    try:
+        yield
+    except (icechunk.IcechunkError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UnavailableError(f"the store of site {site}: {reason}") from error
 
 
 async def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from abc import abstractmethod
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import icechunk
 
 from core.errors import SettingsError, SlopewatchError, UnavailableError
 from core.statestore.lock import FolderLock
-from core.statestore.repository import IcechunkSite
+from core.statestore.repository import IcechunkSite, create, trouble
 
 _SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -62,7 +63,9 @@ class MemoryStates(_States):
 
     def _storage(self, site: str) -> icechunk.Storage:
         if site not in self._storages:
-            self._storages[site] = icechunk.in_memory_storage()
+            storage = icechunk.in_memory_storage()
+            create(site, storage)
+            self._storages[site] = storage
         return self._storages[site]
 
 
@@ -92,4 +95,12 @@ class FileStates(_States):
         self._lock.release()
 
     def _storage(self, site: str) -> icechunk.Storage:
-        return icechunk.local_filesystem_storage(str(self._folder / site))
+        folder = self._folder / site
+        if not folder.exists():
+            # Made aside and moved into place: a half-made repository is never seen as the site's.
+            made = self._folder / f".{site}.new"
+            with trouble(site):
+                shutil.rmtree(made, ignore_errors=True)
+                create(site, icechunk.local_filesystem_storage(str(made)))
+                made.rename(folder)
+        return icechunk.local_filesystem_storage(str(folder))

@@ -144,3 +144,18 @@ def forecast(
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def daily(track: Track, days: Floats, rate_walk_mm2_d3: float) -> TrendState:
+    """Units on every one of `days` (T,), each from the newest epoch by then: arrays (T, U).
+
+    NaN before the first epoch. Between acquisitions this is the filter's prediction.
+    """
+    newest = np.searchsorted(np.array(track.days), days, side="right") - 1
+    at = np.maximum(newest, 0)
+    filtered = TrendState(*(track.history[at, i] for i in range(5)))
+    dt = np.maximum(days - np.array(track.days, float)[at], 0.0)[:, None]
+    known = (newest >= 0)[:, None]
+    return TrendState(
+        *(np.where(known, part, math.nan) for part in predict(filtered, dt, rate_walk_mm2_d3))
+    )

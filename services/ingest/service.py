@@ -19,7 +19,7 @@ import structlog
 
 from core import plugins
 from core.artifacts import Artifacts
-from core.clock import Clock, end_of
+from core.clock import Clock, end_of, midnight
 from core.errors import BadInputError, SlopewatchError
 from core.eventlog import EventLog
 from core.events import (

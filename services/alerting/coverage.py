@@ -1,0 +1,93 @@
+"""Silence is not safety: is a slope unit watched, stale, blind or out of range, and why?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from core.events import Coverage
+from services.alerting.state import ClosedDay, Sight
+
+STALE_AFTER_INTERVALS = 2
+BLIND_AFTER_INTERVALS = 4
+
+BEST_FIRST: tuple[Coverage, ...] = ("watched", "out of range", "stale", "blind")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+class View(NamedTuple):
+    """Coverage of a unit, a plain reason, and the next pass to be expected where one is known."""
+
+    coverage: Coverage
+    reason: str
+    next_pass: date | None
+
+
+def assess(sights: Mapping[str, Sight], closed: ClosedDay, repeat_days: int) -> View:
+    """Coverage of one unit as of `closed.day`; the best of its tracks counts.
+
+    Stale: not measured for more than 2 repeat intervals; blind: for more than 4, or never.
+    """
+    next_pass = expected_pass(closed, repeat_days)
+    epochs = dict(closed.epochs)
+    for track, sight in sights.items():
+        epochs[track] = max(sight.epoch, epochs.get(track, sight.epoch))
+    if not epochs:
+        return View("blind", _why_no_epoch(closed), next_pass)
+    verdicts = [
+        _track(track, sights.get(track), epochs[track], closed.day, repeat_days)
+        for track in sorted(epochs)
+    ]
+    best = min(verdicts, key=lambda verdict: BEST_FIRST.index(verdict[0]))
+    reasons = [best[1]]
+    if best[0] == "watched":
+        reasons += [reason for coverage, reason in verdicts if coverage == "out of range"]
+    elif next_pass is not None:
+        reasons.append(f"next pass expected on {plain_date(next_pass)}")
+    return View(best[0], "; ".join(reasons), next_pass)
+
+
+def expected_pass(closed: ClosedDay, repeat_days: int) -> date | None:
+    """First pass of any track to be expected after `closed.day`; None when none was ever seen."""
+    expected = [
+        last + timedelta(days=repeat_days * max(1, (closed.day - last).days // repeat_days + 1))
+        for last in (closed.passes or closed.epochs).values()
+    ]
+    return min(expected, default=None)
+
+
+def plain_date(day: date) -> str:
+    """A date as people write it, the same on every machine: 3 March 2024."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def _why_no_epoch(closed: ClosedDay) -> str:
+    if not closed.passes:
+        return "no pass seen and no displacement"
+    if not closed.sources:
+        return "passes seen, no displacement source"
+    return f"passes seen, no epoch from {', '.join(closed.sources)} yet"
+
+
+def _track(
+    track: str, sight: Sight | None, epoch: date, day: date, repeat_days: int
+) -> tuple[Coverage, str]:
+    if sight is None or sight.measured is None:
+        return "blind", f"no measured points in the unit on track {track}"
+    age = (day - sight.measured).days
+    since = f"track {track} last measured the unit on {plain_date(sight.measured)}"
+    if age > STALE_AFTER_INTERVALS * repeat_days:
+        late = f"{since}, {age} days ago"
+        if epoch > sight.measured:
+            late += ", and had no measured points in it since"
+        return ("blind" if age > BLIND_AFTER_INTERVALS * repeat_days else "stale"), late
+    if sight.out_of_range:
+        return "out of range", (
+            f"motion up to {plain_date(sight.measured)} is past what track {track} can tell "
+            "between two passes"
+        )
+    return "watched", since

@@ -1,0 +1,1 @@
+"""The rules: one file is one rule, its name is its `kind` in a site file."""

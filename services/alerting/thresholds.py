@@ -1,0 +1,94 @@
+"""The calibrated threshold table: for each rule, the value at which it asks for each level.
+
+A table is JSON: `{"version": "...", "rules": {"velocity": {"yellow": 60.0, ...}, ...}}`. Other
+keys, such as how it was calibrated, are left alone. A rule that the table does not name, and a
+level that the rule's entry does not name, has no threshold: it is never asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import msgspec
+from pydantic import Field, model_validator
+
+from core.errors import BadInputError
+from core.settings import Tree
+
+
+class Limits(NamedTuple):
+    """Thresholds of one rule from yellow to red; infinite where there is none."""
+
+    yellow: float = math.inf
+    orange: float = math.inf
+    red: float = math.inf
+
+    @property
+    def known(self) -> bool:
+        """Whether any level has a threshold."""
+        return min(self) < math.inf
+
+
+class Overrides(Tree):
+    """A site's own thresholds; a level left out is taken from the calibrated table."""
+
+    yellow: float | None = Field(None, gt=0)
+    orange: float | None = Field(None, gt=0)
+    red: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Overrides:
+        given = [v for v in (self.yellow, self.orange, self.red) if v is not None]
+        if given != sorted(given):
+            raise ValueError("a higher level needs a threshold that is not lower")
+        return self
+
+
+class ThresholdTable(msgspec.Struct, frozen=True):
+    """A calibrated table; an empty one leaves rules without thresholds uncalibrated."""
+
+    version: str = ""
+    rules: dict[str, Limits] = {}
+
+    def limits(self, rule: str, overrides: Overrides) -> Limits:
+        """Thresholds of `rule`, the site's own before the table's.
+
+        A level whose own threshold passes the table's next higher one takes that level along, so
+        that they never fall with rising level.
+        """
+        own = (overrides.yellow, overrides.orange, overrides.red)
+        found = [
+            table if mine is None else mine
+            for mine, table in zip(own, self.rules.get(rule, Limits()), strict=True)
+        ]
+        return Limits(found[0], max(found[:2]), max(found))
+
+
+def load_table(content: bytes) -> ThresholdTable:
+    """Read a table; `BadInputError` says what is wrong with it."""
+    try:
+        raw = msgspec.json.decode(content, type=dict[str, Any])
+        version = str(raw["version"])
+        rules = {name: _limits(name, entry) for name, entry in raw["rules"].items()}
+    except (msgspec.MsgspecError, KeyError, AttributeError, TypeError) as error:
+        raise BadInputError(
+            f'a threshold table is JSON with "version" and "rules": {error!r}'
+        ) from error
+    return ThresholdTable(version, rules)
+
+
+def _limits(rule: str, entry: dict[str, Any]) -> Limits:
+    found = Limits(*(_threshold(rule, level, entry.get(level)) for level in Limits._fields))
+    finite = [value for value in found if value < math.inf]
+    if finite != sorted(finite):
+        raise BadInputError(f"threshold table, {rule}: a higher level has a lower threshold")
+    return found
+
+
+def _threshold(rule: str, level: str, value: object) -> float:
+    if value is None:
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise BadInputError(f"threshold table, {rule}, {level}: {value!r} is not a number above 0")
+    return float(value)

@@ -1,0 +1,1 @@
+"""Sources of displacement, one file each: interferograms, series of rasters, tables of points."""

@@ -1,0 +1,1 @@
+"""How good the rules are: the service's own functions run over pools of simulated sites."""

@@ -1,0 +1,236 @@
+"""Pools: simulated sites through the filter and up to the evidence that rules look at.
+
+A pool runs `services.inference`'s own step over all its sites at once. Each site has one track and
+one slope unit of six points. Epochs are folded in valid time; what an epoch said counts as known
+from the midnight that closes the day of its arrival, and no earlier than what was said before it.
+The service folds a late epoch the same way. It differs only where one epoch overtakes another: the
+service then also judges the series without the late one, which a pool does not. Arrivals take at
+most seven days, so with a repeat of twelve that does not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from core.evidence import Evidence, Floats
+from core.geometry import SENTINEL1_WAVELENGTH_MM, ambiguity_limit_mm
+from core.settings import Noise
+from core.twin import Kind, Observed, Truth, observe, simulate
+from services.inference.timeseries.motion import Layout, Motion, assimilate, begin
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+YEARS = 5
+"""Length of a record. All of a runaway then lies behind the first three years, in watched time."""
+YEAR_DAYS = 365
+FLANK_PIXELS = 2
+"""As a slope unit's setting has it where its file says nothing."""
+NOISE = Noise(atmosphere_sd_mm=5.0, rate_walk_mm2_d3=1e-4)
+_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Pool:
+    """S sites after K epochs at most. Days count from the first of the record.
+
+    `kind`, `runaway_family` and `hydrology_family` (S,) say what the sites really were;
+    `onset_day` and `failure_day` (S,) are -1 for none. `known_day` (S, K) is the first day on
+    which the epoch's verdict stands, `days` in padding. `usable` (S, K) is false in padding.
+    `evidence` has the axes (site, epoch, unit); acceleration and the points' velocities, which the
+    scored rules do not read, are NaN. `two_epoch_mm_d` (S, K, 1): change of the unit's observed
+    mean since the epoch before, a day, along the line of sight.
+    """
+
+    days: int
+    seeds: Ints
+    kind: npt.NDArray[np.str_]
+    runaway_family: npt.NDArray[np.str_]
+    hydrology_family: npt.NDArray[np.str_]
+    onset_day: Ints
+    failure_day: Ints
+    known_day: Ints
+    usable: Flags
+    evidence: Evidence
+    two_epoch_mm_d: Floats
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def where(self, which: Flags) -> Pool:
+        """The sites of this pool for which `which` (S,) holds."""
+        return _rebuilt(self, lambda name, value: value if name in _SHARED else value[which])
+
+
+_SHARED = ("units", "point_unit", "point_velocity_mm_d", "point_velocity_sd_mm_d")
+
+
+def make_pool(
+    seeds: Sequence[int],
+    kind: Kind | Sequence[Kind],
+    *,
+    years: int = YEARS,
+    noise: Noise = NOISE,
+    runaway_family: str | None = None,
+    progress: str | None = None,
+) -> Pool:
+    """Simulate, observe and filter sites.
+
+    Args:
+        seeds: seeds of the sites.
+        kind: one for all, or one a site; `Pool.kind` says what came of it.
+        years: length of the record.
+        noise: settings of the filter; `atmosphere_sd_mm` must be given.
+        runaway_family: 'voight' or 'weakening'; None lets each site draw it.
+        progress: label of a progress bar on standard error; None for no bar.
+
+    Raises:
+        ValueError: no sites, or `noise` without an atmosphere.
+    """
+    kinds = [kind] * len(seeds) if isinstance(kind, str) else list(kind)
+    parts = []
+    with tqdm(total=len(seeds), desc=progress, unit="site", disable=progress is None) as bar:
+        for start in range(0, len(seeds), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            truth = simulate(
+                seeds[chunk], kinds[chunk], years=years, runaway_family=runaway_family
+            )
+            parts.append(filtered(truth, observe(truth, flank_pixels=FLANK_PIXELS), noise))
+            bar.update(len(truth.seeds))
+    return joined(parts)
+
+
+def joined(pools: Sequence[Pool]) -> Pool:
+    """One pool of several with records of one length.
+
+    Raises `ValueError` for none, or records of other lengths.
+    """
+    if len({pool.days for pool in pools}) != 1 or len({pool.usable.shape[1] for pool in pools}) != 1:
+        raise ValueError("pools to join must be one or more, with records of one length")
+    evidence = {
+        field.name: getattr(pools[0].evidence, field.name)
+        if field.name in _SHARED
+        else np.concatenate([getattr(pool.evidence, field.name) for pool in pools])
+        for field in fields(Evidence)
+    }
+    rest = {
+        field.name: np.concatenate([getattr(pool, field.name) for pool in pools])
+        for field in fields(Pool)
+        if field.name not in ("days", "evidence")
+    }
+    return Pool(days=pools[0].days, evidence=Evidence(**evidence), **rest)
+
+
+def filtered(truth: Truth, seen: Observed, noise: Noise = NOISE) -> Pool:
+    """Run the filter of the service over observed sites, all of them one epoch at a time.
+
+    Raises `ValueError` where `noise` leaves the atmosphere to a site's geometry.
+    """
+    if noise.atmosphere_sd_mm is None:
+        raise ValueError("a simulated site has no map: give noise.atmosphere_sd_mm")
+    usable = seen.epoch_day >= 0
+    gap = np.diff(seen.epoch_day, axis=1, prepend=seen.epoch_day[:, :1])
+    gap = np.where(usable, gap, 0).astype(float)
+    z, velocity, sd, outside, mean = _fold(seen, gap, noise)
+    days = truth.displacement_mm.shape[1]
+    here = usable[..., None]
+    rate = np.diff(mean, axis=1, prepend=np.nan) / np.where(gap > 0, gap, np.nan)[..., None]
+    return Pool(
+        days=days,
+        seeds=truth.seeds,
+        kind=truth.kind,
+        runaway_family=truth.runaway_family,
+        hydrology_family=truth.hydrology_family,
+        onset_day=truth.onset_day,
+        failure_day=truth.failure_day,
+        known_day=_known(seen.arrival_day, usable, days),
+        usable=usable,
+        evidence=_evidence(truth, seen, z, np.where(here, velocity, np.nan), sd, outside & here),
+        two_epoch_mm_d=rate,
+    )
+
+
+def layout_of(sites: int, points: int) -> Layout:
+    """The layout of `sites` sites with one unit of `points` points each."""
+    limit = ambiguity_limit_mm(SENTINEL1_WAVELENGTH_MM) * FLANK_PIXELS
+    return Layout(np.ones((sites, 1, points)), np.full((sites, 1), limit))
+
+
+def _fold(seen: Observed, gap: Floats, noise: Noise) -> tuple[Floats, ...]:
+    """Innovation z, velocity, its sd, whether out of range, and the observed mean: (S, K, 1)."""
+    assert noise.atmosphere_sd_mm is not None
+    sites, epochs, points = seen.los_mm.shape
+    layout = layout_of(sites, points)
+    shared = np.full((sites, points), noise.atmosphere_sd_mm**2)
+    shared_unit = np.full((sites, 1), noise.atmosphere_sd_mm**2)
+    motion: Motion = begin(
+        np.zeros((sites, points)), np.zeros((sites, 1)), noise.velocity_prior_sd_mm_d
+    )
+    rows = []
+    for epoch in range(epochs):
+        motion, step = assimilate(
+            motion,
+            layout,
+            gap[:, epoch],
+            seen.los_mm[:, epoch],
+            seen.sigma_mm[:, epoch] ** 2,
+            shared,
+            shared_unit,
+            noise.rate_walk_mm2_d3,
+            noise.velocity_prior_sd_mm_d,
+        )
+        units = motion.units
+        rows.append(
+            (
+                step.innovation_z,
+                units.velocity_mm_d,
+                np.sqrt(units.var_velocity),
+                step.out_of_range,
+                motion.seen_mm,
+            )
+        )
+    return tuple(np.stack(series, axis=1) for series in zip(*rows, strict=True))
+
+
+def _known(arrival_day: Ints, usable: Flags, days: int) -> Ints:
+    """First day on which each epoch's verdict stands, (S, K)."""
+    closed = np.where(usable, arrival_day + 1, days)
+    return np.maximum.accumulate(np.minimum(closed, days), axis=1)
+
+
+def _evidence(
+    truth: Truth, seen: Observed, z: Floats, velocity: Floats, sd: Floats, outside: Floats
+) -> Evidence:
+    nothing = np.full(z.shape, np.nan)
+    points = seen.los_mm.shape[2]
+    return Evidence(
+        units=("slope",),
+        epoch_day=seen.epoch_day,
+        innovation_z=z,
+        velocity_mm_d=velocity,
+        velocity_sd_mm_d=np.where(np.isnan(velocity), np.nan, sd),
+        acceleration_mm_d2=nothing,
+        acceleration_sd_mm_d2=nothing,
+        out_of_range=outside.astype(bool),
+        los_factor=truth.los_factor.mean(axis=1, keepdims=True),
+        point_unit=np.zeros(points, dtype=np.int64),
+        point_velocity_mm_d=np.full((3, points), np.nan),
+        point_velocity_sd_mm_d=np.full((3, points), np.nan),
+    )
+
+
+def _rebuilt(pool: Pool, change: Callable[[str, npt.NDArray[np.generic]], object]) -> Pool:
+    evidence = Evidence(
+        **{f.name: change(f.name, getattr(pool.evidence, f.name)) for f in fields(Evidence)}
+    )
+    rest = {
+        f.name: change(f.name, getattr(pool, f.name))
+        for f in fields(Pool)
+        if f.name not in ("days", "evidence")
+    }
+    return Pool(days=pool.days, evidence=evidence, **rest)

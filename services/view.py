@@ -1,0 +1,142 @@
+"""Fills the page's values from the state store and the ledger: now-known state, decisions made."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from core.artifacts import Artifacts
+from core.clock import Clock
+from core.ledger.ledger import Ledger
+from core.settings import Site
+from core.statestore import SiteRepository, States
+from services.alerting.state import UnitAlert, decode_state
+from services.console.view import SiteView, Span, TimelineEntry, TrackView, UnitView
+from services.inference.outlook import daily
+from services.inference.state import SiteState, day_number
+from services.inference.store import read_state
+from services.inference.track import Track, figure
+
+
+def view_site(
+    site: Site, states: States, ledger: Ledger, artifacts: Artifacts, clock: Clock, parked: str = ""
+) -> SiteView:
+    """What the page shows of `site`, before and after it has any state."""
+    repository = states.open(site.name) if site.name in states.sites() else None
+    try:
+        state = read_state(repository, artifacts) if repository else SiteState(site=site)
+        rain, level = _drivers(repository)
+    finally:
+        if repository is not None:
+            repository.close()
+    view = ledger.state(site.name)
+    alerts = decode_state(view.state).units if view else {}
+    decisions = [msgspec.json.decode(d.body) for d in ledger.decisions(site.name)]
+    tracks = [t for _, t in sorted(state.tracks.items()) if t.days]
+    last = state.last_closed or clock.now().date()
+    polygons = {u.id: u.polygon for u in site.slope_units}
+    points = [np.stack([t.points.lon, t.points.lat], axis=1) for t in tracks]
+    return SiteView(
+        site=site.name,
+        title=site.title or site.name,
+        simulated=site.simulated,
+        as_of=clock.now(),
+        watched_from=state.watched_from,
+        units=tuple(
+            _unit(index, site, tracks, alerts.get(unit.id, UnitAlert()), decisions, last)
+            for index, unit in enumerate(site.slope_units)
+        ),
+        rain_day=rain[0],
+        rain_mm=rain[1],
+        level_day=level[0],
+        level_m=level[1],
+        polygons=polygons,
+        points=np.concatenate(points) if points else np.zeros((0, 2)),
+        parked=parked,
+    )
+
+
+def _drivers(repository: SiteRepository | None) -> tuple[Any, Any]:
+    """Newest vintage of rain and level by day, as (days, values) each."""
+    empty = (np.zeros(0), np.zeros(0))
+    if repository is None or not repository.length("drivers", "row"):
+        return empty, empty
+    rows = repository.read("drivers", variables=["quantity", "day", "value"])
+    found = []
+    for quantity in ("rain", "level"):
+        mine = rows["quantity"].values == quantity
+        newest = dict(zip(rows["day"].values[mine], rows["value"].values[mine], strict=True))
+        days = sorted(newest)
+        found.append((np.array(days, float), np.array([newest[d] for d in days], float)))
+    return found[0], found[1]
+
+
+def _unit(
+    index: int,
+    site: Site,
+    tracks: list[Track],
+    alert: UnitAlert,
+    decisions: list[dict[str, Any]],
+    last: date,
+) -> UnitView:
+    unit = site.slope_units[index]
+    changes = [
+        (d, c) for d in decisions for c in d["facts"].get("changes", ()) if c["unit"] == unit.id
+    ]
+    return UnitView(
+        unit=unit.id,
+        name=unit.name or unit.id,
+        level=alert.level,
+        coverage=alert.coverage,
+        coverage_reason=alert.coverage_reason,
+        next_pass=alert.next_pass,
+        tracks=tuple(
+            _track(t, index, last, site.noise.rate_walk_mm2_d3)
+            for t in tracks
+            if np.isfinite(figure(t, "seen_mm")[:, index]).any()
+        ),
+        levels=_spans(changes, "level", last),
+        coverages=_spans(changes, "coverage", last),
+        timeline=tuple(_entry(d, c) for d, c in changes),
+    )
+
+
+def _track(track: Track, index: int, last: date, rate_walk: float) -> TrackView:
+    days = np.arange(track.days[0], max(day_number(last), track.days[-1]) + 1, dtype=float)
+    state = daily(track, days, rate_walk)
+    epochs = np.array(track.days, float)
+    own = np.sqrt(track.points.shared_unit_mm2[index])
+    return TrackView(
+        track=track.name,
+        epoch_day=epochs,
+        epoch_mm=figure(track, "seen_mm")[:, index],
+        epoch_sd_mm=np.full(epochs.size, own),
+        epoch_out_of_range=figure(track, "out_of_range")[:, index],
+        day=days,
+        day_mm=state.displacement_mm[:, index],
+        day_sd_mm=np.sqrt(state.var_displacement[:, index]),
+        velocity_mm_d=state.velocity_mm_d[:, index],
+        velocity_sd_mm_d=np.sqrt(state.var_velocity[:, index]),
+    )
+
+
+def _spans(changes: list[tuple[dict[str, Any], Any]], what: str, last: date) -> tuple[Span, ...]:
+    """Stretches between changes of level or coverage, up to `last`."""
+    moments = [
+        (date.fromisoformat(d["now"][:10]), c[what][1], c["reason"])
+        for d, c in changes
+        if c[what][0] != c[what][1]
+    ]
+    spans = []
+    for i, (first, value, reason) in enumerate(moments):
+        until = moments[i + 1][0] if i + 1 < len(moments) else last + timedelta(days=1)
+        spans.append(Span(first, until, value, reason))
+    return tuple(spans)
+
+
+def _entry(decision: dict[str, Any], change: dict[str, Any]) -> TimelineEntry:
+    at = msgspec.convert(decision["now"], datetime)
+    return TimelineEntry(at, change["reason"], change["level"][1])

@@ -1,0 +1,89 @@
+"""Coverage of a unit as a pure function."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from services.alerting.coverage import assess, expected_pass
+from services.alerting.state import ClosedDay, Sight
+
+TODAY = date(2024, 3, 1)
+
+
+def known(**changes: object) -> ClosedDay:
+    facts: dict[str, object] = {"passes": {}, "epochs": {}, "sources": ("table",), **changes}
+    return ClosedDay(day=TODAY, **facts)  # type: ignore[arg-type]
+
+
+def sight(measured: date | None, *, epoch: date | None = None, out_of_range: bool = False) -> Sight:
+    return Sight(epoch=epoch or measured or TODAY, measured=measured, out_of_range=out_of_range)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"sources": ()}, "no pass seen and no displacement"),
+        ({}, "no pass seen and no displacement"),
+        ({"passes": {"A": TODAY}, "sources": ()}, "passes seen, no displacement source"),
+        ({"passes": {"A": TODAY}}, "passes seen, no epoch from table yet"),
+        (
+            {"epochs": {"A": TODAY}},
+            "no measured points in the unit on track A; next pass expected on 13 March 2024",
+        ),
+    ],
+)
+def test_never_measured_is_blind(facts: dict[str, object], reason: str) -> None:
+    view = assess({}, known(**facts), 12)
+    assert (view.coverage, view.reason) == ("blind", reason)
+
+
+@pytest.mark.parametrize(
+    ("measured", "coverage"),
+    [
+        (date(2024, 2, 29), "watched"),
+        (date(2024, 2, 6), "watched"),
+        (date(2024, 2, 5), "stale"),
+        (date(2024, 1, 13), "stale"),
+        (date(2024, 1, 12), "blind"),
+    ],
+)
+def test_age_in_repeat_intervals(measured: date, coverage: str) -> None:
+    view = assess({"A": sight(measured)}, known(epochs={"A": measured}), 12)
+    assert view.coverage == coverage
+
+
+def test_a_unit_without_points_while_others_are_measured() -> None:
+    old = sight(date(2024, 1, 20), epoch=date(2024, 2, 25))
+    view = assess({"A": old}, known(epochs={"A": date(2024, 2, 25)}), 12)
+    assert view.coverage == "stale"
+    assert "41 days ago, and had no measured points in it since" in view.reason
+
+
+def test_best_track_wins_and_the_other_is_mentioned() -> None:
+    sights = {
+        "A": sight(date(2024, 2, 28), out_of_range=True),
+        "B": sight(date(2024, 2, 20)),
+        "C": sight(date(2023, 2, 20)),
+    }
+    view = assess(sights, known(), 12)
+    assert view.coverage == "watched"
+    assert view.reason.startswith("track B last measured the unit on 20 February 2024; motion")
+    del sights["B"]
+    assert assess(sights, known(), 12).coverage == "out of range"
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (date(2024, 3, 1), date(2024, 3, 13)),
+        (date(2024, 2, 18), date(2024, 3, 13)),
+        (date(2024, 2, 19), date(2024, 3, 2)),
+        (date(2024, 1, 30), date(2024, 3, 6)),
+        (date(2024, 3, 2), date(2024, 3, 14)),
+    ],
+)
+def test_next_pass_is_after_today(last: date, expected: date) -> None:
+    assert expected_pass(known(passes={"A": last}), 12) == expected
+    assert expected_pass(known(), 12) is None
