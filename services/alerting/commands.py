@@ -56,10 +56,10 @@ def _silenced(
     named: Sequence[str],
     facts: dict[str, object],
 ) -> Turn:
-    if command.until is None or command.until <= given.now:
+    if command.until is None or command.until.tzinfo is None or command.until <= given.now:
         raise BadInputError(
-            f"site {given.event.site}: a silence needs an end that is still to come, not "
-            f"{command.until}"
+            f"site {given.event.site}: a silence needs an end in UTC that is still to "
+            f"come, not {command.until}"
         )
     row = deadline(given.event.site, given.seq, command.until, named, command.operator)
     after = {

@@ -85,15 +85,17 @@ def conclude(
 def held(after: SiteAlerts, now: datetime, catching_up: bool | None) -> Waiting | None:
     """Why nobody is told at this input, if so.
 
-    Between closed days the site is up to date when yesterday, or the day before it, is closed, or
-    no day was closed yet.
+    Between closed days the site is up to date when yesterday is closed, or no day was closed yet.
     """
     today = utc_day(now)
     if after.watched_from is not None and today < after.watched_from:
         return "historical"
-    if catching_up is None:
-        catching_up = after.closed is not None and (today - after.closed.day).days > 1
-    return "catching up" if catching_up else None
+    if catching_up is not None or after.closed is None:
+        return "catching up" if catching_up else None
+    open_days = (today - after.closed.day).days - 1
+    if open_days == 1:
+        return "yesterday not closed"
+    return "catching up" if open_days > 1 else None
 
 
 def _news(found: Iterable[Change], after: SiteAlerts, hold: Waiting | None) -> News:

@@ -15,7 +15,9 @@ from services.alerting.message import MessageKind
 STATE_VERSION = 1
 """Version of the JSON that `encode_state` writes."""
 
-Waiting = Literal["historical", "catching up", "silenced", "recipients changed"]
+Waiting = Literal[
+    "historical", "catching up", "yesterday not closed", "silenced", "recipients changed"
+]
 """Why news waits to be told."""
 
 

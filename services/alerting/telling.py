@@ -18,6 +18,7 @@ _BECAUSE: dict[Waiting | None, str] = {
     None: "its data came late",
     "historical": "it arose before the site was watched",
     "catching up": "the service was catching up",
+    "yesterday not closed": "its data came late",
     "silenced": "it was silenced",
     "recipients changed": "this recipient was added since",
 }

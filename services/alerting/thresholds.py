@@ -58,11 +58,11 @@ class ThresholdTable(msgspec.Struct, frozen=True):
         that they never fall with rising level.
         """
         own = (overrides.yellow, overrides.orange, overrides.red)
-        found = [
-            table if mine is None else mine
-            for mine, table in zip(own, self.rules.get(rule, Limits()), strict=True)
-        ]
-        return Limits(found[0], max(found[:2]), max(found))
+        found: list[float] = []
+        for mine, calibrated in zip(own, self.rules.get(rule, Limits()), strict=True):
+            lower = [value for value in found if value < math.inf]
+            found.append(max([calibrated if mine is None else mine, *lower]))
+        return Limits(*found)
 
 
 def load_table(content: bytes) -> ThresholdTable:

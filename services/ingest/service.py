@@ -99,20 +99,36 @@ class Ingest:
         self._feeds: dict[str, Feed] = {}
 
     def configure(self, site: Site, previous: Site | None = None, retired: bool = False) -> None:
-        """Put the site's settings on the log; the same settings again change nothing."""
+        """Put the site's settings on the log.
+
+        A new site's settings are in force from its first day on, so that history can be taken in
+        after them; a change is in force from now on.
+        """
         now = self._clock.now()
+        since = now if previous else self._start(site)
         data = SiteConfigured(
             settings=self._artifacts.put(site_bytes(site)),
-            watched_from=site.watched_from,
+            watched_from=site.watched_from or now.date(),
             retired=retired,
             difference=difference(previous, site) if previous else (),
         )
-        self._append(OBSERVATIONS, [self._event(site.name, "settings", now, now, data)])
+        key = f"settings/{now.isoformat()}"
+        self._append(OBSERVATIONS, [self._event(site.name, key, since, since, data)])
 
-    def activate(self, sites: Iterable[str], release: ReleaseActivated) -> None:
-        """Put a release on the log of every site."""
+    def activate(self, sites: Iterable[Site], release: ReleaseActivated, *, first: bool) -> None:
+        """Put a release on the log of `sites`; their `first` one is in force from the start."""
         now = self._clock.now()
-        self._append(OBSERVATIONS, [self._event(s, "release", now, now, release) for s in sites])
+        events = []
+        for site in sites:
+            since = self._start(site) if first else now
+            key = f"release/{now.isoformat()}"
+            events.append(self._event(site.name, key, since, since, release))
+        self._append(OBSERVATIONS, events)
+
+    def _start(self, site: Site) -> datetime:
+        """When a site begins: its first day, or now if that lies ahead."""
+        now = self._clock.now()
+        return min(now, midnight(first_day(site, now.date())))
 
     def tick(self, site: Site, *, only: str | None = None) -> Poll:
         """Ask every feed for what is new and close the days that are over."""

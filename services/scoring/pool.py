@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +66,11 @@ class Pool:
 
     def where(self, which: Flags) -> Pool:
         """The sites of this pool for which `which` (S,) holds."""
-        return _rebuilt(self, lambda name, value: value if name in _SHARED else value[which])
+        return _built(
+            self.days,
+            lambda get: get(self)[which],
+            lambda name: getattr(self.evidence, name),
+        )
 
 
 _SHARED = ("units", "point_unit", "point_velocity_mm_d", "point_velocity_sd_mm_d")
@@ -97,9 +103,7 @@ def make_pool(
     with tqdm(total=len(seeds), desc=progress, unit="site", disable=progress is None) as bar:
         for start in range(0, len(seeds), _CHUNK):
             chunk = slice(start, start + _CHUNK)
-            truth = simulate(
-                seeds[chunk], kinds[chunk], years=years, runaway_family=runaway_family
-            )
+            truth = simulate(seeds[chunk], kinds[chunk], years=years, runaway_family=runaway_family)
             parts.append(filtered(truth, observe(truth, flank_pixels=FLANK_PIXELS), noise))
             bar.update(len(truth.seeds))
     return joined(parts)
@@ -110,20 +114,13 @@ def joined(pools: Sequence[Pool]) -> Pool:
 
     Raises `ValueError` for none, or records of other lengths.
     """
-    if len({pool.days for pool in pools}) != 1 or len({pool.usable.shape[1] for pool in pools}) != 1:
+    if len({(pool.days, pool.usable.shape[1]) for pool in pools}) != 1:
         raise ValueError("pools to join must be one or more, with records of one length")
-    evidence = {
-        field.name: getattr(pools[0].evidence, field.name)
-        if field.name in _SHARED
-        else np.concatenate([getattr(pool.evidence, field.name) for pool in pools])
-        for field in fields(Evidence)
-    }
-    rest = {
-        field.name: np.concatenate([getattr(pool, field.name) for pool in pools])
-        for field in fields(Pool)
-        if field.name not in ("days", "evidence")
-    }
-    return Pool(days=pools[0].days, evidence=Evidence(**evidence), **rest)
+    return _built(
+        pools[0].days,
+        lambda get: np.concatenate([get(pool) for pool in pools]),
+        lambda name: getattr(pools[0].evidence, name),
+    )
 
 
 def filtered(truth: Truth, seen: Observed, noise: Noise = NOISE) -> Pool:
@@ -161,7 +158,7 @@ def layout_of(sites: int, points: int) -> Layout:
     return Layout(np.ones((sites, 1, points)), np.full((sites, 1), limit))
 
 
-def _fold(seen: Observed, gap: Floats, noise: Noise) -> tuple[Floats, ...]:
+def _fold(seen: Observed, gap: Floats, noise: Noise) -> tuple[Any, ...]:
     """Innovation z, velocity, its sd, whether out of range, and the observed mean: (S, K, 1)."""
     assert noise.atmosphere_sd_mm is not None
     sites, epochs, points = seen.los_mm.shape
@@ -224,13 +221,19 @@ def _evidence(
     )
 
 
-def _rebuilt(pool: Pool, change: Callable[[str, npt.NDArray[np.generic]], object]) -> Pool:
-    evidence = Evidence(
-        **{f.name: change(f.name, getattr(pool.evidence, f.name)) for f in fields(Evidence)}
-    )
-    rest = {
-        f.name: change(f.name, getattr(pool, f.name))
-        for f in fields(Pool)
-        if f.name not in ("days", "evidence")
+def _built(
+    days: int,
+    of_sites: Callable[[Callable[[Pool], Any]], Any],
+    of_all: Callable[[str], Any],
+) -> Pool:
+    """A pool whose arrays over sites are `of_sites(get)`, where `get` takes one from a pool."""
+    evidence: dict[str, Any] = {
+        name: of_all(name) if name in _SHARED else of_sites(attrgetter(f"evidence.{name}"))
+        for name in (field.name for field in fields(Evidence))
     }
-    return Pool(days=pool.days, evidence=evidence, **rest)
+    rest: dict[str, Any] = {
+        field.name: of_sites(attrgetter(field.name))
+        for field in fields(Pool)
+        if field.name not in ("days", "evidence")
+    }
+    return Pool(days=days, evidence=Evidence(**evidence), **rest)

@@ -103,8 +103,15 @@ def figure(name: str, value: float) -> str:
     """One figure in words with its unit."""
     words, unit = FIGURES.get(name, (name.replace("_", " "), ""))
     if unit == "%":
-        return f"{words} {100 * value:.1f} %"
+        return f"{words} {_percent(value)} %"
     return f"{words} {value:g} {unit}".rstrip()
+
+
+def _percent(probability: float) -> str:
+    # Nothing that a model says is certain, so rounding must not make it look so.
+    if probability > 0.999:
+        return "above 99.9"
+    return "below 0.1" if probability < 0.001 else f"{100 * probability:.1f}"
 
 
 def is_modelled(name: str) -> bool:

@@ -206,8 +206,11 @@ class Velocity:
         return None
 
     def _reason(self, level: int, figures: dict[str, float]) -> str:
-        where = "downslope" if self._settings.component == "downslope" else "in line of sight"
-        rate = f"{figures['velocity_mm_yr']:g} ± {figures['velocity_sd_mm_yr']:g} mm/yr {where}"
+        value, where = figures["velocity_mm_yr"], "downslope"
+        if self._settings.component == "los":
+            where = "toward the satellite" if value > 0 else "away from the satellite"
+            value = abs(value)
+        rate = f"{value:g} ± {figures['velocity_sd_mm_yr']:g} mm/yr {where}"
         if level == 0:
             return f"{rate}: not surely past {min(self.limits):g} mm/yr"
         return (

@@ -60,7 +60,8 @@ def observations(
     kept: dict[date, Reading] = {}
     for item in found:
         if isinstance(item, Rejection):
-            yield item._replace(natural_key=_rejection_key(kind, item.row))
+            reason = bounded(item.reason)
+            yield item._replace(natural_key=_rejection_key(kind, item.row), reason=reason)
             continue
         if item.day > horizon:
             yield _rejection(kind, item, "R10", f"{item.day} lies in the future")

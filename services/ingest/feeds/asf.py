@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import requests
 from pydantic import Field
 from requests.adapters import HTTPAdapter
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 CMR = "https://cmr.earthdata.nasa.gov"
 SEARCH_PATH = "/search/granules.umm_json"
 MAX_PAGES = 400
-MAX_RAISED = 300
+MAX_SAID = 300
 
 Product = Literal["SLC", "BURST", "CSLC", "RTC", "DISP-S1"]
 
@@ -206,7 +207,7 @@ def _explained(error: BaseException) -> Exception:
         reason = type(error).__name__
         return UnavailableError(f"the catalogue (CMR) does not answer or broke off ({reason})")
     response = cause.response
-    status, said = response.status_code, " ".join(response.text[:MAX_RAISED].split())
+    status, said = response.status_code, " ".join(response.text[:MAX_SAID].split())
     if status >= 500 or status in (408, 425, 429):
         wait = http.retry_after(response.headers.get("Retry-After"))
         return UnavailableError(f"the catalogue (CMR) answers {status}: {said}", retry_after=wait)
@@ -225,11 +226,11 @@ def _translated(item: Any, session: ASFSession) -> Observation | Rejection:
         product = as_ASFProduct(item, session=session)
     except Exception as error:  # whatever asf_search stumbles over: the item is lost, not the page
         reason = f"asf_search cannot read {name} ({type(error).__name__}: {error})"
-        return Rejection("R01", bounded(reason), f"asf/{name}", text)
+        return Rejection("R01", bounded(reason), name, text)
     try:
         return _observation(product.properties, product.meta)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return Rejection("R11", bounded(f"{name} lacks metadata: {error}"), f"asf/{name}", text)
+    except (KeyError, TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+        return Rejection("R11", bounded(f"{name} lacks metadata: {error}"), name, text)
 
 
 def _observation(found: dict[str, Any], meta: dict[str, Any]) -> Observation:
@@ -253,7 +254,9 @@ def _observation(found: dict[str, Any], meta: dict[str, Any]) -> Observation:
         url=found.get("url"),
         bytes=_bytes(found.get("bytes")),
     )
-    return Observation(f"asf/{scene}", stop_time, _published(meta, stop_time), data)
+    # Structs take any type and text when made: reading it back finds what the log would refuse.
+    data = msgspec.json.decode(msgspec.json.encode(data), type=AcquisitionFound)
+    return Observation(scene, stop_time, _published(meta, stop_time), data)
 
 
 def _published(meta: dict[str, Any], stop_time: datetime) -> datetime | None:

@@ -54,35 +54,42 @@ class _Gsod:
     def poll(
         self, site: Site, since: date, until: date, artifacts: Artifacts
     ) -> Iterator[Observation | Rejection]:
-        """Rain of the days in [since, until]; one request a year."""
+        """Rain of the days in [since, until]; one request a year, no file is no data.
+
+        Raises `BadInputError` when no year has a file, right after New Year excepted.
+        """
         kind = _daily.Kind(self.name, self._station, "rain", 0.0, _daily.MAX_RAIN_MM)
+        years = {year: self._content(year) for year in range(since.year, until.year + 1)}
+        early = since.year == until.year and until.timetuple().tm_yday <= FIRST_WEEKS
+        if not any(content is not None for content in years.values()) and not early:
+            raise BadInputError(
+                f"NOAA has no file of station {self._station} for {since.year} to {until.year}: "
+                "check the station's number and whether it works"
+            )
         found = [
             reading
-            for year in range(since.year, until.year + 1)
-            for reading in self._year(year, until)
+            for year, content in years.items()
+            if content is not None
+            for reading in _readings(year, content)
         ]
         yield from _daily.observations(kind, found, since, until)
 
-    def _year(self, year: int, until: date) -> Iterator[_daily.Reading | Rejection]:
-        url = f"{self._base}/{year}/{self._station}.csv"
+    def _content(self, year: int) -> bytes | None:
         try:
-            content = http.get(url)
-        except http.MissingError as error:
-            if year == until.year and until.timetuple().tm_yday <= FIRST_WEEKS:
-                return
-            raise BadInputError(
-                f"NOAA has no file of station {self._station} for {year}: check the station's "
-                f"number and whether it worked then"
-            ) from error
-        for line, row in tables.read_rows(content, _FORM, url):
-            yield row if isinstance(row, Rejection) else _reading(line, row, url)
+            return http.get(f"{self._base}/{year}/{self._station}.csv")
+        except http.MissingError:
+            return None
 
 
-def _reading(line: int, row: tables.Row, url: str) -> _daily.Reading | Rejection:
-    place = f"{url.rsplit('/', 2)[-2]} row {line}"
+def _readings(year: int, content: bytes) -> Iterator[_daily.Reading | Rejection]:
+    for line, row in tables.read_rows(content, _FORM, f"the GSOD file of {year}"):
+        yield row if isinstance(row, Rejection) else _reading(f"{year} row {line}", row)
+
+
+def _reading(place: str, row: tables.Row) -> _daily.Reading | Rejection:
     text = tables.row_text(row)
     if "DATE" not in row or "PRCP" not in row or "PRCP_ATTRIBUTES" not in row:
-        raise BadInputError(f"{url} has no columns DATE, PRCP and PRCP_ATTRIBUTES: not GSOD")
+        raise BadInputError(f"{place} has no DATE, PRCP and PRCP_ATTRIBUTES: this is no GSOD file")
     try:
         day = date.fromisoformat(str(row["DATE"]).strip())
     except ValueError:

@@ -40,6 +40,7 @@ START = date(2024, 1, 1)
 RATES = {"blue": 5.0, "yellow": 15.0, "orange": 30.0, "red": 60.0}
 """mm/yr of an epoch at which the story's one rule asks for the level."""
 
+RING = [(0.0, 0.0), (0.1, 0.0), (0.1, 0.1)]
 Make = Callable[["Story", int], EventData]
 
 
@@ -52,7 +53,6 @@ def moment(number: int, hour: int = 6) -> datetime:
 
 
 def site_tree(**changes: Any) -> dict[str, Any]:
-    ring = [(0.0, 0.0), (0.1, 0.0), (0.1, 0.1)]
     rule = {
         "kind": "velocity",
         "component": "los",
@@ -63,10 +63,9 @@ def site_tree(**changes: Any) -> dict[str, Any]:
     }
     return {
         "name": "dam",
-        "title": "Dam slope",
         "area": (0.0, 0.0, 1.0, 1.0),
         "reference": {"scene_median": True},
-        "slope_units": [{"id": "toe", "name": "Toe", "polygon": ring}],
+        "slope_units": [{"id": "toe", "name": "Toe", "polygon": RING}],
         "rules": [rule],
         "recipients": [{"id": "ops", "notifier": {"kind": "table"}}],
         **changes,
@@ -74,8 +73,7 @@ def site_tree(**changes: Any) -> dict[str, Any]:
 
 
 def units(*ids: str) -> list[dict[str, Any]]:
-    ring = [(0.0, 0.0), (0.1, 0.0), (0.1, 0.1)]
-    return [{"id": unit, "polygon": ring} for unit in ids]
+    return [{"id": unit, "polygon": RING} for unit in ids]
 
 
 def recipient(name: str, **settings: Any) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,6 +30,7 @@ from services.alerting.service import AlertingStage
 from services.alerting.state import SiteAlerts, decode_state, encode_state
 
 
+@cache
 def long_story(seed: int) -> Story:
     """A year with everything in it, drawn by `seed`."""
     draw = random.Random(seed)
@@ -37,9 +40,9 @@ def long_story(seed: int) -> Story:
         recipients=[recipient("ops"), recipient("mayor", from_level="orange", coverage=False)],
     )
     story.at(0, released())
-    levels = list(RATES)
+    levels = [*RATES, *["blue"] * 12]
     for number in range(0, 200, 6):
-        state = {unit: draw.choice(levels) for unit in ("toe", "head")}
+        state: dict[str, Any] = {unit: draw.choice(levels) for unit in ("toe", "head")}
         if draw.random() < 0.8:
             story.at(number + 1, epoch(number, track=draw.choice("AB"), **state))
         if draw.random() < 0.2:
@@ -138,13 +141,13 @@ def test_each_place_of_an_input_gives_the_same_state_as_a_fresh_stage() -> None:
 
 
 def test_no_two_notifications_share_an_id() -> None:
-    ids = [row.id for seed in range(4) for row in long_story(seed).ledger.notifications]
-    stories = [len({r.id for r in long_story(s).ledger.notifications}) for s in range(4)]
+    ids = [row.id for seed in range(3) for row in long_story(seed).ledger.notifications]
+    stories = [len({r.id for r in long_story(s).ledger.notifications}) for s in range(3)]
     assert sum(stories) == len(ids)
 
 
 def test_nobody_is_told_the_same_twice_in_a_row() -> None:
-    for seed in range(4):
+    for seed in range(3):
         last: dict[tuple[str, str], str] = {}
         for row in long_story(seed).ledger.notifications:
             message = msgspec.json.decode(row.message)

@@ -20,6 +20,7 @@ from services.alerting.thresholds import Limits, Overrides, ThresholdTable, load
 
 LIMITS = Limits(50.0, 100.0, 200.0)
 TABLE = ThresholdTable("7", {"velocity": LIMITS, "cusum": Limits(4.0, 6.0, 9.0)})
+SERIES = ("epoch_day", "innovation_z", "velocity_mm_d", "velocity_sd_mm_d", "out_of_range")
 LOS_AWAY = velocity.Settings(component="los", direction="away")
 
 
@@ -84,11 +85,7 @@ class TestEveryRule:
         for i, j in np.ndindex(3, 2):
             one = dataclasses.replace(
                 batch,
-                **{
-                    field: getattr(batch, field)[i, j]
-                    for field in ("epoch_day", "innovation_z", "velocity_mm_d", "velocity_sd_mm_d")
-                    + ("out_of_range", "los_factor")
-                },
+                **{field: getattr(batch, field)[i, j] for field in (*SERIES, "los_factor")},
             )
             np.testing.assert_array_equal(rule.levels(one), whole[i, j])
             assert [v.level for v in rule.vote(one, "A")] == [
@@ -101,11 +98,7 @@ class TestEveryRule:
         for end in (1, 31, 47):
             cut = dataclasses.replace(
                 full,
-                **{
-                    field: getattr(full, field)[:end]
-                    for field in ("epoch_day", "innovation_z", "velocity_mm_d", "velocity_sd_mm_d")
-                    + ("out_of_range",)
-                },
+                **{field: getattr(full, field)[:end] for field in SERIES},
             )
             np.testing.assert_array_equal(rule.levels(cut), whole[:end])
 
@@ -191,7 +184,7 @@ def test_velocity_vote_shows_its_figures() -> None:
         "probability_red": 0.0,
     }
     assert vote.reason == (
-        "-120 ± 10 mm/yr in line of sight: past 100 mm/yr at 2 of the last 3 epochs"
+        "120 ± 10 mm/yr away from the satellite: past 100 mm/yr at 2 of the last 3 epochs"
     )
 
 
@@ -265,7 +258,7 @@ def test_site_thresholds_override_the_table() -> None:
     assert TABLE.limits("velocity", Overrides()) == LIMITS
     assert TABLE.limits("velocity", Overrides(orange=150.0)) == Limits(50.0, 150.0, 200.0)
     assert TABLE.limits("velocity", Overrides(orange=300.0)) == Limits(50.0, 300.0, 300.0)
-    assert TABLE.limits("unknown", Overrides(red=9.0)).known
+    assert TABLE.limits("unknown", Overrides(red=9.0)) == Limits(red=9.0)
     assert not TABLE.limits("unknown", Overrides()).known
 
 

@@ -73,7 +73,7 @@ def test_one_pass_in_full(server, poll):
     server.catalogue([slc("S1A_X")])
     (found,), rejected = poll(feed(server), *EVER)
     assert not rejected
-    assert found.natural_key == "asf/S1A_X"
+    assert found.natural_key == "S1A_X"
     assert found.valid_time == datetime(2024, 3, 5, 5, 12, 44, tzinfo=UTC)
     assert found.published_at == datetime(2024, 3, 5, 11, tzinfo=UTC)
     data = found.data
@@ -140,10 +140,9 @@ def test_bad_items_do_not_lose_the_page(server, poll):
     nameless["umm"]["DataGranule"]["Identifiers"] = []
     endless["umm"]["TemporalExtent"] = {"SingleDateTime": "2024-03-05T00:00:00Z"}
     timeless["umm"]["TemporalExtent"]["RangeDateTime"]["EndingDateTime"] = "some day"
-    disp = slc("d")
-    disp["umm"]["CollectionReference"]["ShortName"] = "OPERA_L3_DISP-S1_V1"
-    disp["umm"]["AdditionalAttributes"].append(attribute("PRODUCT_TYPE", "DISP-S1"))
-    bad = [nameless, endless, timeless, disp, {"umm": None}, "no item", None]
+    unnamed, astray = slc("\ud800"), slc("d")
+    astray["umm"]["RelatedUrls"][0]["URL"] = "x/" + "\udfff"
+    bad = [nameless, endless, timeless, unnamed, astray, {"umm": None}, "no item", None]
     server.catalogue([slc("x"), *bad, slc("y")])
     observed, rejected = poll(feed(server), *EVER)
     assert [o.data.scene for o in observed] == ["x", "y"]

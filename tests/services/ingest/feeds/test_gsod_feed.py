@@ -56,8 +56,16 @@ def test_no_file_yet_right_after_new_year(server, poll):
     serve(server, {2023: (HEAD + row("2023-12-31", "2.00")).encode()})
     observed, _ = poll(feed(server), date(2023, 12, 31), date(2024, 1, 5))
     assert len(observed) == 1
+    assert poll(feed(server), date(2024, 1, 1), date(2024, 1, 5)) == ([], [])
     with pytest.raises(BadInputError, match="no file of station 01001099999 for 2024"):
         poll(feed(server), date(2024, 1, 1), date(2024, 3, 1))
+
+
+def test_years_without_a_file_are_years_without_data(server, poll):
+    serve(server, {2023: (HEAD + row("2023-12-31", "2.00")).encode()})
+    observed, rejected = poll(feed(server), date(2021, 1, 1), date(2024, 6, 1))
+    assert len(observed) == 1
+    assert not rejected
 
 
 def test_bad_rows_cost_only_themselves(server, poll):
