@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from core.clock import Clock
 from core.errors import SettingsError
@@ -40,11 +41,15 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watchdog knows of a site: its last beat, since when it waits, when it told."""
+    """What the watchdog knows of a site: its last beat and since when it waits for another.
+
+    `told_at`: when it told that the site is silent; `told_of`: the last beat it knew then.
+    """
 
     beat_at: datetime | None
     since: datetime
     told_at: datetime | None = None
+    told_of: datetime | None = None
 
 
 class _Reading(NamedTuple):
@@ -105,16 +110,17 @@ class Watchdog:
         known = self._waiting(site, reading, now)
         self._memory[site] = known
         silent_for = now - known.since
-        if silent_for <= self._limit:
-            if known.told_at is None or reading.beat is None:
+        if reading.fault is None and silent_for <= self._limit:
+            # Only a new beat ends a silence: a clock that was set back makes an old one look young.
+            if known.told_at is None or reading.beat is None or reading.beat.at == known.told_of:
                 return None
             day = reading.beat.day.isoformat()
             sentence = f"Site {site} is heard again: the day {day} was closed."
-            return self._tell(site, sentence, msgspec.structs.replace(known, told_at=None))
+            return self._tell(site, sentence, replace(known, told_at=None, told_of=None))
         if known.told_at is not None and now - known.told_at < REPEAT_AFTER:
             return None
         sentence = _silence(site, reading, silent_for, self._limit)
-        return self._tell(site, sentence, msgspec.structs.replace(known, told_at=now))
+        return self._tell(site, sentence, replace(known, told_at=now, told_of=known.beat_at))
 
     def _waiting(self, site: str, reading: _Reading, now: datetime) -> _Memory:
         """What is known of the site now; times in the future (the clock went back) become now."""
@@ -126,7 +132,8 @@ class Watchdog:
         if beat_at is not None and beat_at != known.beat_at:
             since = min(beat_at, now)
         told_at = known.told_at and min(known.told_at, now)
-        return _Memory(beat_at=beat_at or known.beat_at, since=since, told_at=told_at)
+        beat_at = beat_at or known.beat_at
+        return replace(known, beat_at=beat_at, since=since, told_at=told_at)
 
     def _tell(self, site: str, sentence: str, then: _Memory) -> str | None:
         try:
@@ -163,15 +170,13 @@ def _silence(site: str, reading: _Reading, silent_for: timedelta, limit: timedel
     hours = f"{silent_for / timedelta(hours=1):.0f} h"
     allowed = f"limit {limit / timedelta(hours=1):g} h"
     if reading.fault is not None:
-        last = reading.fault
-    elif reading.beat is not None:
-        last = f"the last closed day is {reading.beat.day.isoformat()}"
+        why = f"{reading.fault}, so nobody knows whether days are closed"
     else:
-        last = "no day was ever closed"
+        last = f"the last was {reading.beat.day}" if reading.beat else "none ever did"
+        why = f"no closed day has reached alerting for {hours} ({allowed}); {last}"
     return (
-        f"Site {site} is silent: for {hours} no closed day has reached alerting ({allowed}); "
-        f"{last}. Until it is heard again nobody is warned of motion there: no alarm is not "
-        "safety."
+        f"Site {site} is silent: {why}. Until it is heard again, count on no warning of motion "
+        "there: no alarm is not safety."
     )
 
 

@@ -261,7 +261,7 @@ class Scheduler:
             try:
                 self.tick()
                 self._app.pass_deadlines()
-        
+
             except SlopewatchError as error:
                 structlog.get_logger().error("scheduler", reason=str(error))
             stop.wait(self._app.service.poll_minutes * 60)

@@ -80,7 +80,7 @@ class Retry:
         """Wait after failed `attempt` (1, 2, ...): doubling, of which `jitter` (0 to 1) takes up
         to half; at least what the other side `asked` for, within `longest_asked`.
         """
-        doubled = min(self.first * 2 ** min(attempt - 1, 20), self.longest)
+        doubled = min(self.first * (1 << min(attempt - 1, 20)), self.longest)
         return max(doubled * (1 - jitter / 2), min(asked or timedelta(0), self.longest_asked))
 
 

@@ -1,4 +1,4 @@
-"""The words of a bulletin: levels, coverage, rules and what to do, for a civil-protection officer."""
+"""The words of a bulletin, for a civil-protection officer: levels, coverage, rules, what to do."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ADVICE: Final[Mapping[Level, tuple[str, ...]]] = {
     ),
     "orange": (
         "Inform the duty geologist and the local authority today.",
-        "Have the slope inspected from safe ground: cracks, falling stones, leaning trees, springs.",
+        "Have the slope inspected from safe ground: cracks, falling stones, tilted trees, springs.",
         "Prepare to close roads and paths and to move people out of the endangered area.",
     ),
     "red": (

@@ -144,7 +144,7 @@ class Email:
         lost = [str(one) for one in settled.values() if one is not None]
         if len(lost) == len(self._to):
             raise DeliveryError("; ".join(lost[:5]), retryable=False)
-        return Receipt(answer, tuple(lost))
+        return Receipt(answer or "taken at an earlier attempt", tuple(lost))
 
     def _compose(self, message: Message, key: str) -> EmailMessage:
         bulletin = render(message)

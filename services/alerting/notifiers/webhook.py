@@ -17,7 +17,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -183,10 +182,9 @@ class Webhook:
                 f"{host} answered HTTP {status}: redirects are not followed, set the new url",
                 retryable=False,
             )
-        phrase = HTTPStatus(status).phrase if status in HTTPStatus else "unknown"
         retryable = status in RETRYABLE_STATUS or status >= 500
         return DeliveryError(
-            f"{host} answered HTTP {status} ({phrase})", retryable=retryable, retry_after=wait
+            f"{host} answered HTTP {status}", retryable=retryable, retry_after=wait
         )
 
 

@@ -21,36 +21,14 @@ ELEVATION, MEAN = "62614", "00003"
 NO_DATA = -999999
 APPROVED_AFTER = timedelta(days=120)
 
+# fmt: off
 _COLUMNS = [
-    "STATION",
-    "DATE",
-    "LATITUDE",
-    "LONGITUDE",
-    "ELEVATION",
-    "NAME",
-    "TEMP",
-    "TEMP_ATTRIBUTES",
-    "DEWP",
-    "DEWP_ATTRIBUTES",
-    "SLP",
-    "SLP_ATTRIBUTES",
-    "STP",
-    "STP_ATTRIBUTES",
-    "VISIB",
-    "VISIB_ATTRIBUTES",
-    "WDSP",
-    "WDSP_ATTRIBUTES",
-    "MXSPD",
-    "GUST",
-    "MAX",
-    "MAX_ATTRIBUTES",
-    "MIN",
-    "MIN_ATTRIBUTES",
-    "PRCP",
-    "PRCP_ATTRIBUTES",
-    "SNDP",
-    "FRSHTT",
+    "STATION", "DATE", "LATITUDE", "LONGITUDE", "ELEVATION", "NAME", "TEMP", "TEMP_ATTRIBUTES",
+    "DEWP", "DEWP_ATTRIBUTES", "SLP", "SLP_ATTRIBUTES", "STP", "STP_ATTRIBUTES", "VISIB",
+    "VISIB_ATTRIBUTES", "WDSP", "WDSP_ATTRIBUTES", "MXSPD", "GUST", "MAX", "MAX_ATTRIBUTES", "MIN",
+    "MIN_ATTRIBUTES", "PRCP", "PRCP_ATTRIBUTES", "SNDP", "FRSHTT",
 ]
+# fmt: on
 _USGS_FIELDS = {"format", "sites", "parameterCd", "statCd", "startDT", "endDT", "siteStatus"}
 
 

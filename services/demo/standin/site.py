@@ -28,12 +28,16 @@ class StandInPoint(NamedTuple):
 
 
 class StandInSlope(NamedTuple):
-    """The piece of slope under watch, and firm ground near it."""
+    """The piece of slope under watch, and firm ground near it.
+
+    `flank_pixels`: pixels over which motion falls to zero at its flank.
+    """
 
     polygon: tuple[LonLat, ...]
     slope_deg: float
     aspect_deg: float
     firm_ground: Box
+    flank_pixels: float = 2.0
 
 
 @dataclass(frozen=True, eq=False)

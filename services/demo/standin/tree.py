@@ -29,6 +29,7 @@ def site_tree(
         "name": site.name,
         "title": title or f"Simulated slope {site.name}",
         "area": list(site.area),
+        "history_from": site.first_day.isoformat(),
         "watched_from": watched_from.isoformat() if watched_from else None,
         "simulated": True,
         "reference": {"box": list(site.slope.firm_ground)},
@@ -53,7 +54,7 @@ def _slope_unit(site: StandInSite) -> dict[str, Any]:
         "polygon": [list(corner) for corner in site.slope.polygon],
         "slope_deg": round(site.slope.slope_deg, 3),
         "aspect_deg": round(site.slope.aspect_deg, 3),
-        "boundary": "sharp",
+        "flank_pixels": site.slope.flank_pixels,
     }
 
 

@@ -147,20 +147,17 @@ class Story:
         return [json.loads(row.body)["facts"] for row in self.ledger.decisions]
 
     def messages(self, outcome: str = "queued") -> list[Message]:
-        rows = [row for row in self.ledger.notifications if row.outcome == outcome]
-        return [msgspec.json.decode(row.message, type=Message) for row in rows]
-
-    def sent(self) -> list[Message]:
-        """What was sent since the last asking."""
-        fresh = self.messages()[self._said :]
-        self._said += len(fresh)
-        return fresh
+        rows = self.ledger.notifications
+        return [
+            msgspec.json.decode(row.message, type=Message) for row in rows if row.outcome == outcome
+        ]
 
     def want(self, *expected: str) -> list[Message]:
         """Since the last `want` exactly these were sent, in any order: `recipient: unit what`."""
         queued = [row for row in self.ledger.notifications if row.outcome == "queued"]
         by_id = {row.id: row.recipient for row in queued}
-        sent = self.sent()
+        sent = self.messages()[self._said :]
+        self._said += len(sent)
         said = [
             f"{by_id[m.id]}: {m.unit} {m.level if m.kind == 'level' else m.coverage}" for m in sent
         ]

@@ -1,0 +1,306 @@
+"""The command line. Every command imports what it needs when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.errors import SlopewatchError
+
+if TYPE_CHECKING:
+    from core.settings import Service
+
+app = typer.Typer(
+    name="slopewatch",
+    help="Watches slopes by satellite, rain and reservoir level, and warns when one accelerates.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+site_app = typer.Typer(help="Site files: one YAML file is one watched place.", no_args_is_help=True)
+ingest_app = typer.Typer(help="Ask feeds and sources by hand.", no_args_is_help=True)
+config_app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
+log_app = typer.Typer(help="Read the event log.", no_args_is_help=True)
+dead_app = typer.Typer(help="Input that could not be used.", no_args_is_help=True)
+ledger_app = typer.Typer(help="The ledger of decisions.", no_args_is_help=True)
+alerts_app = typer.Typer(help="Say an operator's word on an alert.", no_args_is_help=True)
+for name, group in {
+    "site": site_app,
+    "ingest": ingest_app,
+    "config": config_app,
+    "log": log_app,
+    "dead-letters": dead_app,
+    "ledger": ledger_app,
+    "alerts": alerts_app,
+}.items():
+    app.add_typer(group, name=name)
+
+SiteName = Annotated[str, typer.Option("--site", help="name of the site")]
+AnySite = Annotated[str | None, typer.Option("--site", help="name of the site; all without it")]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day")]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="service settings (YAML)")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log every step")] = False,
+) -> None:
+    """Options before the command."""
+    context.obj = (config, verbose)
+
+
+def _service() -> Service:
+    """Service settings of this call."""
+    import click
+
+    from core.settings import load_service
+    from core.telemetry import configure_logging
+
+    config, verbose = click.get_current_context().find_root().obj
+    configure_logging("debug" if verbose else "info")
+    return load_service(config)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="where the demo keeps its things")] = Path("demo"),
+    fresh: Annotated[bool, typer.Option(help="forget what an earlier demo did")] = False,
+) -> None:
+    """Show three simulated slopes being watched, from the pass to the warning in the inbox."""
+    from services.demo.story import run_demo
+
+    run_demo(folder, fresh=fresh, echo=typer.echo)
+
+
+@app.command()
+def run(
+    role: Annotated[
+        str | None,
+        typer.Argument(help="ingest, inference, alerting or watchdog; all of them without it"),
+    ] = None,
+    site: AnySite = None,
+) -> None:
+    """Run the services until stopped; the page is at the printed address."""
+    from services.commands.running import run_services
+
+    run_services(_service(), role, site, typer.echo)
+
+
+@app.command()
+def replay(
+    site: SiteName,
+    into: Annotated[Path, typer.Option(help="new folder for the replayed state and ledger")],
+) -> None:
+    """Read a site's log again from the start into a new folder and compare with what stands."""
+    from services.commands.replaying import replay_site
+
+    if not replay_site(_service(), site, into, typer.echo):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    site: SiteName,
+    out: Annotated[Path | None, typer.Option(help="also write the site's page here")] = None,
+) -> None:
+    """What is known of a site: epochs, rates, network inversion, closure, levels."""
+    from services.commands.reporting import report_site
+
+    report_site(_service(), site, out, typer.echo)
+
+
+@app.command()
+def doctor(
+    network: Annotated[bool, typer.Option(help="also ask the outside services")] = True,
+) -> None:
+    """Check what slopewatch stands on and say what to do."""
+    from services.commands.doctor import examine, render
+
+    findings = examine(_service(), network=network)
+    typer.echo(render(findings))
+    if any(finding.status == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+@site_app.command("new")
+def site_new(
+    name: Annotated[str, typer.Argument(help="letters, digits, - and _")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="slope units as GeoJSON or KML polygons")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="LAT,LON of the slope, in degrees")] = None,
+    radius: Annotated[float, typer.Option(help="km round that point")] = 1.0,
+    offline: Annotated[bool, typer.Option(help="ask no outside service")] = False,
+) -> None:
+    """Write a commented site file, with the tracks and stations that can be found."""
+    from services.commands.site_new import create
+
+    service = _service()
+    create(
+        name,
+        source=source,
+        at=_place(at),
+        radius_km=radius,
+        service=service,
+        path=service.sites / f"{name}.yaml",
+        offline=offline,
+        echo=typer.echo,
+    )
+
+
+@ingest_app.command("poll")
+def ingest_poll(
+    feed: Annotated[str, typer.Argument(help="kind of the feed or source, as in the site file")],
+    site: SiteName,
+    since: Day = None,
+    until: Day = None,
+) -> None:
+    """Ask one feed once; what it says is available now."""
+    from services.commands.polling import poll_feed
+
+    poll_feed(_service(), site, feed, since, until, typer.echo)
+
+
+@ingest_app.command("backfill")
+def ingest_backfill(site: SiteName, since: Day = None, until: Day = None) -> None:
+    """Take history in as it would have become known: all feeds and closed days, merged."""
+    from services.commands.polling import backfill_site
+
+    backfill_site(_service(), site, since, until, typer.echo)
+
+
+@config_app.command("check")
+def config_check() -> None:
+    """Check the settings, every site file and every plug-in's settings."""
+    from services.commands.config import check
+
+    if not check(_service(), typer.echo):
+        raise typer.Exit(1)
+
+
+@config_app.command("show")
+def config_show(site: AnySite = None) -> None:
+    """Print the settings in force, with the meaning of each."""
+    from services.commands.config import show
+
+    typer.echo(show(_service(), site), nl=False)
+
+
+@log_app.command("tail")
+def log_tail(
+    topic: Annotated[str, typer.Argument()] = "alerts",
+    site: AnySite = None,
+    count: Annotated[int, typer.Option("--count", "-n", help="how many of the newest")] = 20,
+) -> None:
+    """One line for each of the newest events of a topic."""
+    from services.commands.logs import tail
+
+    tail(_service(), topic, site, count, typer.echo)
+
+
+@log_app.command("show")
+def log_show(event: Annotated[str, typer.Argument(help="id of the event, or its start")]) -> None:
+    """One event, whole."""
+    from services.commands.logs import show
+
+    show(_service(), event, typer.echo)
+
+
+@dead_app.command("list")
+def dead_list(site: AnySite = None) -> None:
+    """Every dead letter: id, site, numbered reason."""
+    from services.commands.logs import list_dead
+
+    list_dead(_service(), site, typer.echo)
+
+
+@dead_app.command("show")
+def dead_show(letter: Annotated[str, typer.Argument(help="id, or its start")]) -> None:
+    """One dead letter with its payload."""
+    from services.commands.logs import show_dead
+
+    show_dead(_service(), letter, typer.echo)
+
+
+@dead_app.command("retry")
+def dead_retry(letter: Annotated[str, typer.Argument(help="id, or its start")]) -> None:
+    """Put the event of a dead letter on the log again, after its cause was mended."""
+    from services.commands.logs import retry_dead
+
+    retry_dead(_service(), letter, typer.echo)
+
+
+@ledger_app.command("export")
+def ledger_export(site: AnySite = None) -> None:
+    """Every decision, one canonical JSON line each."""
+    from services.commands.ledgers import export
+
+    export(_service(), site)
+
+
+@ledger_app.command("verify")
+def ledger_verify() -> None:
+    """Check every chain, and the heads that alerts and notifications carried."""
+    from services.commands.ledgers import verify
+
+    if not verify(_service(), typer.echo):
+        raise typer.Exit(1)
+
+
+@alerts_app.command("acknowledge")
+def alerts_acknowledge(
+    site: SiteName,
+    operator: Annotated[str, typer.Option(help="who says so")],
+    reason: Annotated[str, typer.Option(help="for the ledger")],
+    unit: Annotated[str | None, typer.Option(help="slope unit; all without it")] = None,
+) -> None:
+    """Say that somebody has seen the alert and looks after it."""
+    from services.commands.operators import command
+
+    command(_service(), site, "acknowledge", operator, unit, reason, None, typer.echo)
+
+
+@alerts_app.command("silence")
+def alerts_silence(
+    site: SiteName,
+    operator: Annotated[str, typer.Option(help="who says so")],
+    reason: Annotated[str, typer.Option(help="for the ledger")],
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="UTC")],
+    unit: Annotated[str | None, typer.Option(help="slope unit; all without it")] = None,
+) -> None:
+    """Keep quiet until a moment; a higher level is told all the same."""
+    from services.commands.operators import command
+
+    command(_service(), site, "silence", operator, unit, reason, until, typer.echo)
+
+
+def _place(text: str | None) -> tuple[float, float] | None:
+    """`LAT,LON` as numbers."""
+    if text is None:
+        return None
+    try:
+        lat, lon = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SlopewatchError(
+            f"--at {text!r}: write LAT,LON in degrees, such as 31.0,110.5"
+        ) from None
+    return lat, lon
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence, never a traceback."""
+    try:
+        app()
+    except SlopewatchError as error:
+        typer.echo(f"slopewatch: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)

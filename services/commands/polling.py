@@ -1,0 +1,71 @@
+"""Asking feeds by hand, and taking history in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from services.compose import Slopewatch, load_sites
+from services.ingest.service import OVERLAP, Poll, first_day
+
+from core.errors import SlopewatchError
+from core.settings import Service
+
+Echo = Callable[[str], None]
+
+
+def poll_feed(
+    service: Service,
+    name: str,
+    feed: str,
+    since: datetime | None,
+    until: datetime | None,
+    echo: Echo,
+) -> None:
+    """Ask one feed of a site for a stretch of days (the last two weeks without one)."""
+    site = load_sites(service, name)[0]
+    with Slopewatch(service, roles=["ingest"]) as app:
+        app.configure(site)
+        app.activate_release([site])
+        today = app.clock.now().date()
+        last = until.date() if until else today
+        first = since.date() if since else last - OVERLAP
+        _tell(app.ingest.poll(site, feed, first, last), echo)
+
+
+def backfill_site(
+    service: Service, name: str, since: datetime | None, until: datetime | None, echo: Echo
+) -> None:
+    """Take a site's history in and let inference and alerting read it."""
+    from tqdm import tqdm
+
+    site = load_sites(service, name)[0]
+    with Slopewatch(service) as app:
+        today = app.clock.now().date()
+        first = since.date() if since else first_day(site, today)
+        last = until.date() if until else today - timedelta(days=1)
+        if last < first:
+            raise SlopewatchError(f"--until {last} lies before --since {first}")
+        app.configure(site)
+        app.activate_release([site])
+        asked = len(site.feeds) + len(site.sources)
+        with tqdm(total=asked, desc="asking", unit="feed") as bar:
+            poll = app.ingest.backfill(site, first, last, lambda _: bar.update())
+        _tell(poll, echo)
+        with tqdm(desc="reading", unit="event") as bar:
+            while read := sum(worker.step(0.0) for worker in app.workers):
+                bar.update(read)
+        parked = {n: p.reason for w in app.workers for n, p in w.parked.items()}
+        for site_name, reason in parked.items():
+            echo(f"site {site_name} stands still: {reason}")
+
+
+def _tell(poll: Poll, echo: Echo) -> None:
+    for feed, count in poll.observations.items():
+        echo(f"{feed}: {count} observations")
+    for what, count in poll.rejections.items():
+        echo(f"{what}: {count} rejected (`slopewatch dead-letters list`)")
+    for feed, reason in poll.failed.items():
+        echo(f"{feed} failed: {reason}")
+    if poll.closed:
+        echo(f"{poll.closed} days closed")
