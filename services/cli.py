@@ -56,14 +56,12 @@ def options(
     context.obj = (config, verbose)
 
 
-def _service() -> Service:
+def _service(context: typer.Context) -> Service:
     """Service settings of this call."""
-    import click
-
     from core.settings import load_service
     from core.telemetry import configure_logging
 
-    config, verbose = click.get_current_context().find_root().obj
+    config, verbose = context.find_root().obj
     configure_logging("debug" if verbose else "info")
     return load_service(config)
 
@@ -81,6 +79,7 @@ def demo(
 
 @app.command()
 def run(
+    context: typer.Context,
     role: Annotated[
         str | None,
         typer.Argument(help="ingest, inference, alerting or watchdog; all of them without it"),
@@ -90,40 +89,43 @@ def run(
     """Run the services until stopped; the page is at the printed address."""
     from services.commands.running import run_services
 
-    run_services(_service(), role, site, typer.echo)
+    run_services(_service(context), role, site, typer.echo)
 
 
 @app.command()
 def replay(
+    context: typer.Context,
     site: SiteName,
     into: Annotated[Path, typer.Option(help="new folder for the replayed state and ledger")],
 ) -> None:
     """Read a site's log again from the start into a new folder and compare with what stands."""
     from services.commands.replaying import replay_site
 
-    if not replay_site(_service(), site, into, typer.echo):
+    if not replay_site(_service(context), site, into, typer.echo):
         raise typer.Exit(1)
 
 
 @app.command()
 def report(
+    context: typer.Context,
     site: SiteName,
     out: Annotated[Path | None, typer.Option(help="also write the site's page here")] = None,
 ) -> None:
     """What is known of a site: epochs, rates, network inversion, closure, levels."""
     from services.commands.reporting import report_site
 
-    report_site(_service(), site, out, typer.echo)
+    report_site(_service(context), site, out, typer.echo)
 
 
 @app.command()
 def doctor(
+    context: typer.Context,
     network: Annotated[bool, typer.Option(help="also ask the outside services")] = True,
 ) -> None:
     """Check what slopewatch stands on and say what to do."""
     from services.commands.doctor import examine, render
 
-    findings = examine(_service(), network=network)
+    findings = examine(_service(context), network=network)
     typer.echo(render(findings))
     if any(finding.status == "problem" for finding in findings):
         raise typer.Exit(1)
@@ -131,6 +133,7 @@ def doctor(
 
 @site_app.command("new")
 def site_new(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="letters, digits, - and _")],
     source: Annotated[
         Path | None, typer.Option("--from", help="slope units as GeoJSON or KML polygons")
@@ -142,7 +145,7 @@ def site_new(
     """Write a commented site file, with the tracks and stations that can be found."""
     from services.commands.site_new import create
 
-    service = _service()
+    service = _service(context)
     create(
         name,
         source=source,
@@ -157,6 +160,7 @@ def site_new(
 
 @ingest_app.command("poll")
 def ingest_poll(
+    context: typer.Context,
     feed: Annotated[str, typer.Argument(help="kind of the feed or source, as in the site file")],
     site: SiteName,
     since: Day = None,
@@ -165,36 +169,39 @@ def ingest_poll(
     """Ask one feed once; what it says is available now."""
     from services.commands.polling import poll_feed
 
-    poll_feed(_service(), site, feed, since, until, typer.echo)
+    poll_feed(_service(context), site, feed, since, until, typer.echo)
 
 
 @ingest_app.command("backfill")
-def ingest_backfill(site: SiteName, since: Day = None, until: Day = None) -> None:
+def ingest_backfill(
+    context: typer.Context, site: SiteName, since: Day = None, until: Day = None
+) -> None:
     """Take history in as it would have become known: all feeds and closed days, merged."""
     from services.commands.polling import backfill_site
 
-    backfill_site(_service(), site, since, until, typer.echo)
+    backfill_site(_service(context), site, since, until, typer.echo)
 
 
 @config_app.command("check")
-def config_check() -> None:
+def config_check(context: typer.Context) -> None:
     """Check the settings, every site file and every plug-in's settings."""
     from services.commands.config import check
 
-    if not check(_service(), typer.echo):
+    if not check(_service(context), typer.echo):
         raise typer.Exit(1)
 
 
 @config_app.command("show")
-def config_show(site: AnySite = None) -> None:
+def config_show(context: typer.Context, site: AnySite = None) -> None:
     """Print the settings in force, with the meaning of each."""
     from services.commands.config import show
 
-    typer.echo(show(_service(), site), nl=False)
+    typer.echo(show(_service(context), site), nl=False)
 
 
 @log_app.command("tail")
 def log_tail(
+    context: typer.Context,
     topic: Annotated[str, typer.Argument()] = "alerts",
     site: AnySite = None,
     count: Annotated[int, typer.Option("--count", "-n", help="how many of the newest")] = 20,
@@ -202,60 +209,68 @@ def log_tail(
     """One line for each of the newest events of a topic."""
     from services.commands.logs import tail
 
-    tail(_service(), topic, site, count, typer.echo)
+    tail(_service(context), topic, site, count, typer.echo)
 
 
 @log_app.command("show")
-def log_show(event: Annotated[str, typer.Argument(help="id of the event, or its start")]) -> None:
+def log_show(
+    context: typer.Context,
+    event: Annotated[str, typer.Argument(help="id of the event, or its start")],
+) -> None:
     """One event, whole."""
     from services.commands.logs import show
 
-    show(_service(), event, typer.echo)
+    show(_service(context), event, typer.echo)
 
 
 @dead_app.command("list")
-def dead_list(site: AnySite = None) -> None:
+def dead_list(context: typer.Context, site: AnySite = None) -> None:
     """Every dead letter: id, site, numbered reason."""
     from services.commands.logs import list_dead
 
-    list_dead(_service(), site, typer.echo)
+    list_dead(_service(context), site, typer.echo)
 
 
 @dead_app.command("show")
-def dead_show(letter: Annotated[str, typer.Argument(help="id, or its start")]) -> None:
+def dead_show(
+    context: typer.Context, letter: Annotated[str, typer.Argument(help="id, or its start")]
+) -> None:
     """One dead letter with its payload."""
     from services.commands.logs import show_dead
 
-    show_dead(_service(), letter, typer.echo)
+    show_dead(_service(context), letter, typer.echo)
 
 
 @dead_app.command("retry")
-def dead_retry(letter: Annotated[str, typer.Argument(help="id, or its start")]) -> None:
+def dead_retry(
+    context: typer.Context, letter: Annotated[str, typer.Argument(help="id, or its start")]
+) -> None:
     """Put the event of a dead letter on the log again, after its cause was mended."""
     from services.commands.logs import retry_dead
 
-    retry_dead(_service(), letter, typer.echo)
+    retry_dead(_service(context), letter, typer.echo)
 
 
 @ledger_app.command("export")
-def ledger_export(site: AnySite = None) -> None:
+def ledger_export(context: typer.Context, site: AnySite = None) -> None:
     """Every decision, one canonical JSON line each."""
     from services.commands.ledgers import export
 
-    export(_service(), site)
+    export(_service(context), site)
 
 
 @ledger_app.command("verify")
-def ledger_verify() -> None:
+def ledger_verify(context: typer.Context) -> None:
     """Check every chain, and the heads that alerts and notifications carried."""
     from services.commands.ledgers import verify
 
-    if not verify(_service(), typer.echo):
+    if not verify(_service(context), typer.echo):
         raise typer.Exit(1)
 
 
 @alerts_app.command("acknowledge")
 def alerts_acknowledge(
+    context: typer.Context,
     site: SiteName,
     operator: Annotated[str, typer.Option(help="who says so")],
     reason: Annotated[str, typer.Option(help="for the ledger")],
@@ -264,11 +279,12 @@ def alerts_acknowledge(
     """Say that somebody has seen the alert and looks after it."""
     from services.commands.operators import command
 
-    command(_service(), site, "acknowledge", operator, unit, reason, None, typer.echo)
+    command(_service(context), site, "acknowledge", operator, unit, reason, None, typer.echo)
 
 
 @alerts_app.command("silence")
 def alerts_silence(
+    context: typer.Context,
     site: SiteName,
     operator: Annotated[str, typer.Option(help="who says so")],
     reason: Annotated[str, typer.Option(help="for the ledger")],
@@ -278,7 +294,7 @@ def alerts_silence(
     """Keep quiet until a moment; a higher level is told all the same."""
     from services.commands.operators import command
 
-    command(_service(), site, "silence", operator, unit, reason, until, typer.echo)
+    command(_service(context), site, "silence", operator, unit, reason, until, typer.echo)
 
 
 def _place(text: str | None) -> tuple[float, float] | None:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import structlog
 
 from core.artifacts import Artifacts, open_artifacts
-from core.clock import Clock, SystemClock
+from core.clock import Clock, SystemClock, end_of, midnight
 from core.errors import SettingsError, SlopewatchError
 from core.eventlog import EventLog, TopicSpec, open_log
 from core.events import (
     ALERTS,
     ASSESSMENTS,
     DEAD_LETTERS,
+    LEVELS,
     OBSERVATIONS,
+    Coverage,
     DeadlinePassed,
     Event,
     ReleaseActivated,
@@ -30,16 +32,22 @@ from core.events import (
 )
 from core.ledger import open_ledger
 from core.ledger.ledger import Ledger
-from core.settings import Recipient, Service, Site, load_site, parse_site, site_bytes
+from core.settings import Service, Site, load_site, parse_site, site_bytes, site_from_bytes
 from core.statestore import States, open_states
 from core.telemetry import Telemetry
+from core.watchdog import Heartbeat, Watchdog, beat, folder_in
 from core.worker import Worker
+from services.alerting.message import WHOLE_SITE, Message
+from services.alerting.notifier import Recipients
+from services.alerting.sender import Sender
 from services.alerting.service import AlertingStage
+from services.alerting.state import decode_state
 from services.alerting.thresholds import load_table
 from services.inference.service import InferenceStage
 from services.ingest.service import Ingest, Poll
 
 PARTITIONS = 8
+UPKEEP_S = 5.0
 TOPICS = (
     TopicSpec(OBSERVATIONS, PARTITIONS),
     TopicSpec(ASSESSMENTS, PARTITIONS),
@@ -74,6 +82,8 @@ class Slopewatch:
         self.ingest = Ingest(service, self.log, self.artifacts, self.clock, self.telemetry)
         self.states: States | None = None
         self.ledger: Ledger | None = None
+        self.sender: Sender | None = None
+        self._beaten: dict[str, date] = {}
         self.workers: list[Worker[Any]] = []
         try:
             self._open_stages(member)
@@ -91,6 +101,9 @@ class Slopewatch:
             self.ledger = open_ledger(str(self.service.ledger))
             self._closing.callback(self.ledger.close)
             self._add_worker(AlertingStage(self.ledger, self.artifacts), member)
+            recipients = Recipients(self.site_in_force, self.service)
+            self.sender = Sender(self.ledger, recipients, self.telemetry)
+            self._closing.callback(self.sender.close)
 
     def _add_worker(self, stage: Any, member: str) -> None:
         worker: Worker[Any] = Worker(
@@ -147,6 +160,62 @@ class Slopewatch:
             producer.send(ASSESSMENTS, deadline.site, encode(event))
         producer.close()
         return len(due)
+
+    def site_in_force(self, name: str) -> Site | None:
+        """The settings that alerting works with, as the ledger's state names them."""
+        view = self.ledger.state(name) if self.ledger else None
+        settings = decode_state(view.state).settings if view else None
+        return site_from_bytes(self.artifacts.get(settings)) if settings else None
+
+    def heartbeat(self) -> None:
+        """Tell the watchdog of every closed day that has reached alerting since the last one."""
+        if self.ledger is None:
+            return
+        for site in self.ledger.sites():
+            view = self.ledger.state(site)
+            closed = decode_state(view.state).closed if view else None
+            if closed is None:
+                continue
+            self.telemetry.day_closed.labels(site).set(end_of(closed.day).timestamp())
+            if self._beaten.get(site) != closed.day:
+                known = last_beat(folder_in(self.service.data), site)
+                if known is None or known < closed.day:
+                    beat(folder_in(self.service.data), site, closed.day, self.clock.now())
+                self._beaten[site] = closed.day
+
+    def run_sender(self, stop: threading.Event) -> None:
+        """Send what is due until `stop`."""
+        if self.sender is not None:
+            self.sender.run(stop, self.clock)
+
+    def run_upkeep(self, stop: threading.Event) -> None:
+        """Deadlines, heartbeats and gauges, every few seconds until `stop`."""
+        while not stop.is_set():
+            try:
+                self.pass_deadlines()
+                self.heartbeat()
+                self.gauge()
+            except SlopewatchError as error:
+                structlog.get_logger().warning("upkeep", reason=str(error))
+            stop.wait(UPKEEP_S)
+
+    def gauge(self) -> None:
+        """Set the gauges of alerts and coverage from the ledger."""
+        if self.ledger is None:
+            return
+        for site in self.ledger.sites():
+            view = self.ledger.state(site)
+            units = decode_state(view.state).units.values() if view else ()
+            for level in LEVELS:
+                count = sum(unit.level == level for unit in units)
+                self.telemetry.alert_units.labels(site, level).set(count)
+            for coverage in get_args(Coverage):
+                count = sum(unit.coverage == coverage for unit in units)
+                self.telemetry.coverage_units.labels(site, coverage).set(count)
+            epochs = [sight.epoch for unit in units for sight in unit.sights.values()]
+            if epochs:
+                newest = midnight(max(epochs)).timestamp()
+                self.telemetry.state_valid.labels(site).set(newest)
 
     def close(self) -> None:
         """Hand everything back."""
@@ -222,17 +291,54 @@ def load_sites(service: Service, only: str | None = None) -> list[Site]:
     return sites
 
 
-def recipient_of(service: Service) -> Callable[[str, str], Recipient | None]:
-    """Looks a recipient up in the site files as they are now."""
+def make_watchdog(service: Service) -> Watchdog:
+    """The watchdog over all site files; it tells the sites' own recipients, past the ledger."""
+    clock = SystemClock()
+    sites = {site.name: site for site in load_sites(service)}
+    recipients = Recipients(sites.get, service)
 
-    def find(site: str, recipient: str) -> Recipient | None:
-        for known in load_sites(service, site):
-            for candidate in known.recipients:
-                if candidate.id == recipient:
-                    return candidate
+    def tell(name: str, sentence: str) -> None:
+        for recipient in sites[name].recipients:
+            message = silence_message(sites[name], sentence, clock.now())
+            recipients(name, recipient.id).send(message, message.id)
+
+    return Watchdog(folder_in(service.data), sites, service.watchdog_hours, tell, clock)
+
+
+def silence_message(site: Site, sentence: str, now: datetime) -> Message:
+    """What the watchdog says when the pipeline itself is silent (or is heard again)."""
+    heard = "heard again" in sentence
+    return Message(
+        id=identity("watchdog", site.name, sentence, now.date()),
+        kind="coverage",
+        site=site.name,
+        title=site.title or site.name,
+        unit=WHOLE_SITE,
+        unit_name="all slope units",
+        level="blue",
+        previous_level="blue",
+        coverage="watched" if heard else "blind",
+        previous_coverage="blind" if heard else "watched",
+        coverage_reason=sentence,
+        reason=sentence,
+        votes=(),
+        arose=now.date(),
+        known_since=now,
+        late_days=0,
+        next_pass=None,
+        simulated=site.simulated,
+        ledger_head="",
+        seq=0,
+    )
+
+
+def last_beat(folder: Path, site: str) -> date | None:
+    """The closed day that the heartbeat file of `site` speaks of; None where there is none."""
+    path = folder / f"{site}.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Heartbeat).day
+    except (OSError, msgspec.MsgspecError):
         return None
-
-    return find
 
 
 class Scheduler:
@@ -260,20 +366,7 @@ class Scheduler:
         while not stop.is_set():
             try:
                 self.tick()
-                self._app.pass_deadlines()
 
             except SlopewatchError as error:
                 structlog.get_logger().error("scheduler", reason=str(error))
             stop.wait(self._app.service.poll_minutes * 60)
-
-
-def last_closed(app: Slopewatch, site: str) -> datetime | None:
-    """Where the site's inference stands: the latest moment it has taken in."""
-    if app.states is None or site not in app.states.sites():
-        return None
-    repository = app.states.open(site)
-    try:
-        mark = repository.attrs().get("bookmark")
-    finally:
-        repository.close()
-    return msgspec.convert(mark["now"], datetime) if mark else None

@@ -28,7 +28,7 @@ from core.ledger import Attempt, QueuedNotification
 from core.ledger.outbox import FinalOutcome
 from core.telemetry import Telemetry
 from services.alerting.message import Message
-from services.alerting.notifier import DeliveryError, Notifier
+from services.alerting.notifier import DeliveryError, Notifier, Receipt
 
 Resolve = Callable[[str, str], Notifier]
 """(site, recipient id) -> the recipient's notifier by the settings in force."""
@@ -196,21 +196,19 @@ class Sender:
         except Exception as error:
             # A fault of a plug-in must cost nobody else; its text may hold addresses.
             return self._failed(row, now, _where_it_broke(error), True, None)
-        return self._sent(row, now, receipt.answer, receipt.refused)
+        return self._sent(row, now, receipt)
 
-    def _sent(
-        self, row: QueuedNotification, now: datetime, answer: str, refused: tuple[str, ...]
-    ) -> bool:
+    def _sent(self, row: QueuedNotification, now: datetime, receipt: Receipt) -> bool:
+        answer, refused = receipt
         self._record(row, now, "sent", detail="; ".join(refused), receipt=answer)
         self._count(row, "sent")
         logger = self._bound(row)
         if row.claims > row.attempts + 1:
             self._count(row, "repeated")
             logger.warning("notification repeated: an earlier claim ended without a record")
+        logger.info("notification sent", answer=answer)
         if refused:
-            logger.error("notification sent, but not to all addresses", refused=refused)
-        else:
-            logger.info("notification sent", answer=answer)
+            logger.error("notification not taken for all addresses", refused=refused)
         return True
 
     def _failed(

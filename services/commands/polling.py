@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NoReturn
 
-from services.compose import Slopewatch, load_sites
-from services.ingest.service import OVERLAP, Poll, first_day
+from tqdm import tqdm
 
 from core.errors import SlopewatchError
 from core.settings import Service
+from services.compose import Slopewatch, load_sites
+from services.ingest.service import OVERLAP, Poll, first_day
 
 Echo = Callable[[str], None]
 
@@ -37,8 +39,6 @@ def backfill_site(
     service: Service, name: str, since: datetime | None, until: datetime | None, echo: Echo
 ) -> None:
     """Take a site's history in and let inference and alerting read it."""
-    from tqdm import tqdm
-
     site = load_sites(service, name)[0]
     with Slopewatch(service) as app:
         today = app.clock.now().date()
@@ -50,7 +50,7 @@ def backfill_site(
         app.activate_release([site])
         asked = len(site.feeds) + len(site.sources)
         with tqdm(total=asked, desc="asking", unit="feed") as bar:
-            poll = app.ingest.backfill(site, first, last, lambda _: bar.update())
+            poll = app.ingest.backfill(site, first, last, lambda _: _advance(bar))
         _tell(poll, echo)
         with tqdm(desc="reading", unit="event") as bar:
             while read := sum(worker.step(0.0) for worker in app.workers):
@@ -58,6 +58,10 @@ def backfill_site(
         parked = {n: p.reason for w in app.workers for n, p in w.parked.items()}
         for site_name, reason in parked.items():
             echo(f"site {site_name} stands still: {reason}")
+
+
+def _advance(bar: tqdm[NoReturn]) -> None:
+    bar.update()
 
 
 def _tell(poll: Poll, echo: Echo) -> None:

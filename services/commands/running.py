@@ -72,7 +72,7 @@ def _loops(app: Slopewatch, site: str | None) -> list[Callable[[threading.Event]
     if "ingest" in app.roles:
         loops.append(Scheduler(app, site).run)
     if "alerting" in app.roles:
-        loops += [app.run_sender, app.run_deadlines]
+        loops += [app.run_sender, app.run_upkeep]
     return loops
 
 

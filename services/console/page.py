@@ -123,7 +123,7 @@ def _cards(site: SiteView, place: int) -> list[Card]:
                 rate=words.newest_rate(unit, site.as_of),
                 last_epoch=last.isoformat() if last else "never measured",
                 last_age=words.age(last, site.as_of),
-                next_age=words.age(unit.next_pass, site.as_of) if unit.next_pass else "not known",
+                next_age=words.expected(unit.next_pass, site.as_of),
                 spark=_spark(site, unit),
                 map=plan,
                 window=window,

@@ -65,7 +65,8 @@ def site_map(site: SiteView) -> SiteMap | None:
     flip = scale * metres * np.array([1.0, -1.0])
 
     def pixels(lonlat: Floats) -> Floats:
-        return (lonlat - middle) * flip + np.array([WIDTH / 2, HEIGHT / 2 - 8])
+        placed: Floats = (lonlat - middle) * flip + np.array([WIDTH / 2, HEIGHT / 2 - 8])
+        return placed
 
     outlines = tuple(_outline(unit, pixels(ring)) for unit, ring in rings.items())
     bar_m = _bar_metres(90 / scale)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Rate:
     @property
     def daily(self) -> str:
         """Signed rate with its 90 % half width, mm/d."""
-        return f"{number(self.mm_d, 2, signed=True)} ± {number(Z90 * self.sd_mm_d, 2)}"
+        return f"{number(self.mm_d, 2, signed=True)}\u00a0±\u00a0{number(Z90 * self.sd_mm_d, 2)}"
 
     @property
     def yearly(self) -> str:
@@ -83,6 +83,14 @@ def age(day: date | None, as_of: datetime) -> str:
     return "today" if days == 0 else f"{days} d ago" if days > 0 else f"in {-days} d"
 
 
+def expected(day: date | None, as_of: datetime) -> str:
+    """How far off the pass of `day` is at `as_of`."""
+    if day is None:
+        return "not known"
+    late = (as_of.date() - day).days
+    return f"{late} d overdue" if late > 0 else age(day, as_of)
+
+
 def status(unit: UnitView, as_of: datetime) -> str:
     """One plain sentence: what is known of the motion, and how far it may be trusted."""
     rate = newest_rate(unit, as_of)
@@ -114,7 +122,7 @@ def _motion(rate: Rate) -> str:
         return f"no motion told apart from zero ({rate.daily} mm/d along line of sight)"
     side = "toward" if rate.mm_d > 0 else "away from"
     speed, year = abs(rate.mm_d), abs(rate.mm_d) * DAYS_PER_YEAR
-    return f"moving {number(speed, 2)} ± {half} mm/d {side} the satellite, {number(year, 0)} mm/yr"
+    return f"moving {number(speed, 2)}\u00a0±\u00a0{half} mm/d {side} the satellite, {number(year, 0)} mm/yr"
 
 
 def urgency(site: SiteView, unit: UnitView) -> tuple[int, int, float, str, str]:
@@ -132,5 +140,5 @@ def urgency(site: SiteView, unit: UnitView) -> tuple[int, int, float, str, str]:
 def moment(at: datetime) -> str:
     """Date and, where it says something, time in UTC."""
     if at.tzinfo is not None:
-        at = at.astimezone(timezone.utc)
+        at = at.astimezone(UTC)
     return f"{at:%Y-%m-%d}" if (at.hour, at.minute) == (0, 0) else f"{at:%Y-%m-%d %H:%M} UTC"

@@ -152,6 +152,8 @@ class _SmtpSession(socketserver.StreamRequestHandler):
     """One connection: EHLO, HELO, MAIL, RCPT, DATA, RSET, NOOP, QUIT."""
 
     sink: SmtpSink
+    _sender: str | None
+    _to: list[str]
 
     def handle(self) -> None:
         self._reset()
@@ -208,8 +210,7 @@ class _SmtpSession(socketserver.StreamRequestHandler):
         return True
 
     def _reset(self) -> None:
-        self._sender: str | None = None
-        self._to: list[str] = []
+        self._sender, self._to = None, []
 
     def _line(self) -> bytes | None:
         """A whole line; None when the client has gone or writes without end."""

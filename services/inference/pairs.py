@@ -7,6 +7,7 @@ old epoch's estimate; that is a new vintage of the inversion and does not change
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
@@ -18,7 +19,14 @@ from core.errors import BadInputError
 from core.events import ArtifactRef, InterferogramReady
 from core.evidence import Floats
 from core.geometry import phase_to_los_mm
+from services.inference.timeseries.closure import (
+    closure_phase,
+    independent_loops,
+    independent_triplets,
+    triplets,
+)
 from services.inference.timeseries.links import Pair
+from services.inference.timeseries.network import design_matrix, invert
 from services.inference.timeseries.noise import phase_variance
 from services.inference.timeseries.sequential import WindowState, add_pairs, begin, estimate
 
@@ -115,16 +123,70 @@ def referenced_layers(
 ) -> tuple[Floats, Floats]:
     """Phase relative to the reference, and its variance (rad^2), of a layers artifact."""
     arrays = unpack(content)
-    try:
-        phase = np.asarray(arrays["phase_rad"], float)
-        coherence = np.asarray(arrays["coherence"], float)
-    except KeyError as error:
-        raise BadInputError(f"layers artifact lacks {error}") from error
-    if phase.shape != in_reference.shape or coherence.shape != in_reference.shape:
+    phase = referenced_phase(arrays, in_reference)
+    coherence = np.asarray(arrays.get("coherence", np.zeros(0)), float)
+    if coherence.shape != phase.shape:
+        raise BadInputError("layers artifact: coherence and phase must have the same pixels")
+    return phase, np.asarray(phase_variance(coherence, looks))
+
+
+def referenced_phase(arrays: Mapping[str, np.ndarray], in_reference: np.ndarray) -> Floats:
+    """Phase (P,) less its median over the reference pixels."""
+    phase = np.asarray(arrays.get("phase_rad", np.zeros(0)), float)
+    if phase.shape != in_reference.shape:
         raise BadInputError(
             f"layers have {phase.size} pixels where the track has {in_reference.size}"
         )
     firm = phase[in_reference & np.isfinite(phase)]
     if firm.size == 0:
         raise BadInputError("no valid pixel in the reference area: choose another reference box")
-    return phase - np.median(firm), np.asarray(phase_variance(coherence, looks))
+    return np.asarray(phase - np.median(firm), float)
+
+
+class StackReport(NamedTuple):
+    """How well a stack of interferograms fits together, over pixels valid in all of them."""
+
+    pairs: int
+    epochs: int
+    pixels: int
+    residual_rms_rad: float
+    triplets: int
+    independent_triplets: int
+    loops: int
+    closure_mean_rad: float
+    closure_sd_rad: float
+    share_off_cycle: float
+
+
+def stack_report(
+    events: Sequence[InterferogramReady], artifacts: Artifacts, in_reference: np.ndarray
+) -> StackReport:
+    """Unweighted batch inversion of all pairs and their closure; the divisor is N.
+
+    Phases are relative to the median of `in_reference` (P,). `BadInputError` where no pixel is
+    valid in every pair.
+    """
+    pairs = [Pair(event.reference, event.secondary) for event in events]
+    phase = np.stack(
+        [referenced_phase(unpack(artifacts.get(e.layers)), in_reference) for e in events]
+    )
+    phase = phase[:, np.isfinite(phase).all(axis=0)]
+    if phase.shape[1] == 0:
+        raise BadInputError("no pixel is valid in all interferograms of this track")
+    found = invert(phase, pairs)
+    design = design_matrix(pairs, found.epochs)
+    residual = phase - design @ found.phase
+    closed = triplets(pairs)
+    closure = closure_phase(phase, closed)
+    return StackReport(
+        pairs=len(pairs),
+        epochs=len(found.epochs),
+        pixels=phase.shape[1],
+        residual_rms_rad=float(np.sqrt(np.mean(residual**2))),
+        triplets=len(closed),
+        independent_triplets=independent_triplets(closed),
+        loops=independent_loops(pairs),
+        closure_mean_rad=float(closure.mean()) if closed else 0.0,
+        closure_sd_rad=float(closure.std()) if closed else 0.0,
+        share_off_cycle=float((np.abs(closure) > np.pi).mean()) if closed else 0.0,
+    )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from core.evidence import Floats
 from services.alerting.decide import FRESH_EPOCHS_TO_LOWER
@@ -21,7 +22,7 @@ from services.scoring.pool import Pool
 
 Flags = npt.NDArray[np.bool_]
 
-BLUE, YELLOW, ORANGE, RED = range(4)
+YELLOW, ORANGE, RED = 1, 2, 3
 
 
 def levels_over_time(asked: LevelIndex, fresh: Flags) -> LevelIndex:
@@ -85,7 +86,7 @@ def velocity_statistic(pool: Pool) -> Floats:
     rate = velocity.judged_rate(
         evidence.velocity_mm_d, evidence.velocity_sd_mm_d, evidence.los_factor, settings
     )
-    sure = (rate.value_mm_yr - _quantile(settings.probability) * rate.sd_mm_yr)[..., 0]
+    sure = (rate.value_mm_yr - ndtri(settings.probability) * rate.sd_mm_yr)[..., 0]
     data = with_data(evidence)[..., 0] & np.isfinite(sure)
     recent = np.full((settings.of, len(pool)), -np.inf)
     result = np.empty(sure.shape)
@@ -105,19 +106,7 @@ def cusum_statistic(pool: Pool) -> Floats:
     return np.asarray(np.where(enough, run.statistic, -np.inf)[..., 0])
 
 
-def two_epoch_statistic(pool: Pool) -> Floats:
-    """Downslope rate (S, K), mm/yr, between an epoch and the one before; the last one where none.
-
-    What is left without a filter: two observed means and the days between them.
-    """
-    rate = 365.25 * pool.two_epoch_mm_d[..., 0] / pool.evidence.los_factor
-    seen = np.isfinite(rate)
-    newest = np.maximum.accumulate(np.where(seen, np.arange(rate.shape[1]), 0), axis=1)
-    held = np.take_along_axis(rate, newest, axis=1)
-    return np.asarray(np.where(np.isfinite(held), held, -np.inf))
-
-
-def _quantile(probability: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(probability))
+def or_out_of_range(pool: Pool, level: LevelIndex) -> LevelIndex:
+    """Levels (S, K) with orange where the unit is out of range: coverage taken as an alert."""
+    outside = pool.evidence.out_of_range[..., 0] & pool.usable
+    return np.asarray(np.where(outside, np.maximum(level, ORANGE), level), dtype=np.int8)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -203,6 +204,7 @@ def rate_interval(counts: Ints, years: Floats) -> Interval:
     )
 
 
+@lru_cache(maxsize=8)
 def resampled(sites: int) -> Floats:
     """How often each of `sites` sites is drawn in each resample, (1000, sites); always the same."""
     rng = np.random.default_rng(sites)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -34,35 +34,36 @@ _USGS_FIELDS = {"format", "sites", "parameterCd", "statCd", "startDT", "endDT", 
 
 def gsod(site: StandInSite | None, year: int, now: datetime) -> Reply:
     """A station's file of one year, up to the last day that is over; 404 where it has none."""
-    rows = []
     if site is not None:
-        # 1 January of the year may lie before or after the record.
+        # The year may lie before the record, or begin or end outside it.
         start = max((date(year, 1, 1) - site.first_day).days, 0)
         stop = min((date(year, 12, 31) - site.first_day).days + 1, site.days_over(now))
-        rows = [_gsod_row(site, index) for index in range(start, stop)]
-    if site is None or not rows:
-        raise RefusedError(404, f"no file of this station for {year}")
-    table = [_COLUMNS, *rows]
-    text = "".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in table)
-    return Reply(200, text.encode(), CSV)
+        if start < stop:
+            rows = [_quoted(*_COLUMNS), *_gsod_rows(site, range(start, stop)), ""]
+            return Reply(200, "\n".join(rows).encode(), CSV)
+    raise RefusedError(404, f"no file of this station for {year}")
 
 
-def _gsod_row(site: StandInSite, index: int) -> list[str]:
+def _gsod_rows(site: StandInSite, days: range) -> Iterator[str]:
     lon, lat = (site.area[0] + site.area[2]) / 2, (site.area[1] + site.area[3]) / 2
-    rain = float(site.rain_mm[index])
-    known = math.isfinite(rain)
-    inches = rain / MM_PER_INCH if known else 99.99
-    return [
-        *(site.station_rain, site.day(index).isoformat(), f"{lat:.4f}", f"{lon:.4f}", "180.0"),
-        f"SIMULATED {site.name.upper()}",
-        *("9999.9", " 0") * 4,
-        *("999.9", " 0") * 2,
-        *("999.9", "999.9"),
-        *("9999.9", " ") * 2,
-        *(f"{inches:5.2f}", "D" if known else " "),
-        "999.9",
-        f"0{int(known and rain > 0)}0000",
-    ]
+    place = _quoted(f"{lat:.4f}", f"{lon:.4f}", "180.0", f"SIMULATED {site.name.upper()}")
+    for index in days:
+        rain = float(site.rain_mm[index])
+        known = math.isfinite(rain)
+        fallen = _quoted(f"{rain / MM_PER_INCH if known else 99.99:5.2f}", "D" if known else " ")
+        day = _quoted(site.station_rain, site.day(index).isoformat())
+        rest = _quoted("999.9", f"0{int(known and rain > 0)}0000")
+        yield f"{day},{place},{_UNKNOWN},{fallen},{rest}"
+
+
+def _quoted(*cells: str) -> str:
+    return ",".join(f'"{cell}"' for cell in cells)
+
+
+_UNKNOWN = _quoted(
+    *("9999.9", " 0") * 4, *("999.9", " 0") * 2, *("999.9", "999.9"), *("9999.9", " ") * 2
+)
+"""TEMP to MIN_ATTRIBUTES."""
 
 
 def usgs(sites: Mapping[str, StandInSite], request: Request, now: datetime) -> Reply:

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from core.clock import Clock
 from core.settings import Endpoints
@@ -166,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: _Server
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"
     timeout = IDLE_S
     wbufsize = -1
     disable_nagle_algorithm = True
@@ -180,8 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._handle()
 
     def _handle(self) -> None:
-        parts = urlsplit(self.path)
         try:
+            parts = _parts(self.path)
             body = self._body()
             fields = _fields(parts.query) + _fields(body.decode("utf-8", errors="replace"))
         except RefusedError as refused:
@@ -230,6 +231,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         _log.debug(format, *args)
+
+
+def _parts(target: str) -> SplitResult:
+    try:
+        return urlsplit(target)
+    except ValueError:
+        raise RefusedError(400, "the address cannot be read") from None
 
 
 def _fields(text: str) -> Fields:

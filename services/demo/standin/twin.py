@@ -33,6 +33,7 @@ def from_twin(
     repeat_days: int | None = None,
     path: int = 84,
     frame: int = 98,
+    flank_pixels: float = 2.0,
 ) -> StandInSite:
     """Site `index` of the twin as a stand-in site whose day 0 is `first_day`.
 
@@ -44,7 +45,7 @@ def from_twin(
 
     Passes come every `repeat_days` (none: the shortest time between two epochs) to the end of the
     record, also where the twin gave no displacement. A point's sigma is the median of its first
-    30 epochs.
+    30 epochs. `flank_pixels` is what `observe` was told.
     """
     used = observed.epoch_day[index] >= 0
     epoch_day, arrival_day = observed.epoch_day[index][used], observed.arrival_day[index][used]
@@ -52,6 +53,7 @@ def from_twin(
     passes = range(int(epoch_day[0]), observed.gauge_mm.shape[1], repeat)
     lon, lat = origin or _place(index)
     slope, points = _on_slope(truth, index, (lon, lat), observed.sigma_mm[index][used])
+    slope = slope._replace(flank_pixels=flank_pixels)
 
     def dates(days: object) -> tuple[date, ...]:
         return tuple(first_day + timedelta(days=int(d)) for d in np.asarray(days))

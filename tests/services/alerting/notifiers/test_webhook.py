@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from notifying import KEY, NOW, http_server, message
+from pydantic import ValidationError
+
+from core.clock import ReplayClock
+from core.errors import SettingsError
+from core.settings import Service
+from services.alerting.notifier import DeliveryError
+from services.alerting.notifiers import webhook as plugin
+from services.demo.sinks import WebhookSink
+
+SECRET = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[WebhookSink]:
+    with WebhookSink(tmp_path / "posts", SECRET) as sink:
+        yield sink
+
+
+def notifier(url: str, **settings: Any) -> plugin.Webhook:
+    tree = plugin.Settings(url=url, secret_env="HOOK_SECRET", **settings)
+    return plugin.open(tree, Service())
+
+
+def failure(status: int, headers: dict[str, str] | None = None, **server: Any) -> DeliveryError:
+    with http_server(status, headers, **server) as (url, posts):
+        with pytest.raises(DeliveryError) as caught:
+            notifier(url, timeout_s=0.5).send(message(), KEY)
+        assert len(posts) == 1
+    assert "s3cret-path" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return caught.value
+
+
+def test_post_arrives_signed_and_keyed(sink: WebhookSink) -> None:
+    assert notifier(sink.url).send(message(), KEY) == ("HTTP 200", ())
+    (body,) = sink.bodies()
+    assert (body["type"], body["key"]) == (plugin.BODY_TYPE, KEY)
+    assert body["simulated"] is False
+    assert body["subject"] == "ORANGE warning (was YELLOW): Toe, Xinpu landslide"
+    assert "WHAT TO DO" in body["text"]
+    assert body["message"]["ledger_head"] == "a1" * 32
+    assert body["message"]["known_since"] == "2026-03-14T06:00:00Z"
+
+
+def test_repeat_is_told_apart(sink: WebhookSink) -> None:
+    for _ in range(2):
+        notifier(sink.url).send(message(), KEY)
+    assert (len(sink.bodies()), sink.repeats, sink.conflicts) == (1, 1, 0)
+
+
+def test_same_key_with_another_body_is_a_conflict(sink: WebhookSink) -> None:
+    notifier(sink.url).send(message(), KEY)
+    with pytest.raises(DeliveryError, match="HTTP 422"):
+        notifier(sink.url).send(message(level="red"), KEY)
+    assert (len(sink.bodies()), sink.repeats, sink.conflicts) == (1, 0, 1)
+
+
+def test_wrong_secret_is_refused(
+    sink: WebhookSink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "guess")
+    with pytest.raises(DeliveryError, match="HTTP 401") as caught:
+        notifier(sink.url).send(message(), KEY)
+    assert not caught.value.retryable
+    assert (sink.refused, sink.bodies()) == (1, [])
+
+
+class TestSignature:
+    BODY = b'{"a":1}'
+
+    def test_known_value(self) -> None:
+        wanted = "t=1700000000,v1=" + by_definition(b"key", b"1700000000.body")
+        assert plugin.sign("key", 1_700_000_000, b"body") == wanted
+
+    def test_holds_for_its_body_and_time_only(self) -> None:
+        header = plugin.sign(SECRET, int(NOW.timestamp()), self.BODY)
+        verify = plugin.verify_signature
+        assert verify(SECRET, header, self.BODY, NOW)
+        assert verify(SECRET, header, self.BODY, NOW + timedelta(seconds=300))
+        assert not verify(SECRET, header, self.BODY, NOW + timedelta(seconds=301))
+        assert not verify(SECRET, header, self.BODY, NOW - timedelta(seconds=301))
+        assert not verify(SECRET, header, self.BODY + b" ", NOW)
+        assert not verify("other", header, self.BODY, NOW)
+        assert not verify("", plugin.sign("", int(NOW.timestamp()), self.BODY), self.BODY, NOW)
+
+    def test_any_of_several_may_fit(self) -> None:
+        at = int(NOW.timestamp())
+        old, new = (plugin.sign(one, at, self.BODY).partition(",")[2] for one in ("old", SECRET))
+        assert plugin.verify_signature(SECRET, f"t={at},{old},{new}", self.BODY, NOW)
+
+    @pytest.mark.parametrize(
+        "header", ["", "t=1", "v1=aa", "t=x,v1=" + "0" * 64, "t=1,v1=é", "t=1,v1=" + "0" * 64 + " "]
+    )
+    def test_garbage_is_no_signature(self, header: str) -> None:
+        assert not plugin.verify_signature(
+            SECRET, header, self.BODY, datetime.fromtimestamp(1, UTC)
+        )
+
+
+def by_definition(key: bytes, text: bytes) -> str:
+    """HMAC-SHA256 as RFC 2104 writes it."""
+    block = key.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in block) + text).digest()
+    return hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"),
+    [
+        *((status, False) for status in (301, 307, 400, 401, 404, 410)),
+        *((status, True) for status in (408, 425, 429, 500, 502, 503)),
+    ],
+)
+def test_status(status: int, retryable: bool) -> None:
+    assert failure(status, {"Location": "http://127.0.0.1:9/"}).retryable is retryable
+
+
+def test_silence_may_be_tried_again() -> None:
+    assert failure(200, wait_s=0.8).retryable
+
+
+def test_closed_port_may_be_tried_again(tmp_path: Path) -> None:
+    with WebhookSink(tmp_path, SECRET) as closed:
+        url = closed.url
+    with pytest.raises(DeliveryError, match="out of reach") as caught:
+        notifier(url).send(message(), KEY)
+    assert caught.value.retryable
+
+
+def test_large_answer_is_not_read() -> None:
+    with http_server(200, body=b"x" * (8 << 20)) as (url, _):
+        assert notifier(url).send(message(), KEY) == ("HTTP 200", ())
+
+
+def test_retry_after_is_passed_on() -> None:
+    assert failure(429, {"Retry-After": "120"}).retry_after == timedelta(minutes=2)
+    assert failure(503, {"Retry-After": "soon"}).retry_after is None
+    assert failure(503).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("0", timedelta(0)),
+        (" 90 ", timedelta(seconds=90)),
+        ("99999999999999999", plugin.LONGEST_RETRY_AFTER),
+        ("Sat, 14 Mar 2026 06:31:00 GMT", timedelta(minutes=1)),
+        ("Sat, 14 Mar 2026 06:31:00 -0000", timedelta(minutes=1)),
+        ("Sat, 14 Mar 2020 06:31:00 GMT", timedelta(0)),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_retry_after_forms(header: str, wait: timedelta | None) -> None:
+    assert plugin.wait_asked_for(header, NOW) == wait
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.org/",
+        "ftp://hooks.example.org/",
+        "https://",
+        "hooks.example.org",
+        "https://user:password@hooks.example.org/",
+        "https://hooks.example.org:99999/",
+        "https://hooks.example.org/\r\nX: y",
+    ],
+)
+def test_bad_url_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match="url"):
+        plugin.Settings(url=url)
+    monkeypatch.setenv("HOOK_URL", url)
+    with pytest.raises(SettingsError, match="url") as caught:
+        notifier("${HOOK_URL}")
+    assert "example" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_plain_http_is_for_this_machine(host: str) -> None:
+    assert plugin.fault_of_url(f"http://{host}:8080/x", insecure=False) is None
+    assert plugin.fault_of_url("http://hooks.example.org/x", insecure=True) is None
+
+
+def test_missing_secret_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOOK_SECRET")
+    with pytest.raises(SettingsError, match="HOOK_SECRET"):
+        notifier("https://hooks.example.org/")
+
+
+def test_nothing_shown_holds_url_path_or_secret() -> None:
+    hook = notifier("https://hooks.example.org/T0/s3cret-path")
+    assert repr(hook) == "Webhook(hooks.example.org)"
+    assert SECRET not in str(vars(hook))
+
+
+def test_body_is_the_same_on_every_attempt_and_the_time_is_not() -> None:
+    clock = ReplayClock(NOW)
+    with http_server(200) as (url, posts):
+        settings = plugin.Settings(url=url, secret_env="HOOK_SECRET")
+        hook = plugin.Webhook(url, settings, clock)
+        hook.send(message(), KEY)
+        clock.sleep(60)
+        hook.send(message(), KEY)
+    (first, body), (second, again) = posts
+    assert body == again
+    assert json.loads(body)["key"] == first["Idempotency-Key"] == second["Idempotency-Key"] == KEY
+    assert first[plugin.SIGNATURE_HEADER] != second[plugin.SIGNATURE_HEADER]
+    signed = second[plugin.SIGNATURE_HEADER]
+    assert plugin.verify_signature(SECRET, signed, body, clock.now(), tolerance_s=1)
+
+
+def test_unexpected_request_error_tells_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(url: str, **_: object) -> None:
+        raise requests.exceptions.InvalidURL(f"cannot read {url}")
+
+    monkeypatch.setattr(requests, "post", broken)
+    with pytest.raises(DeliveryError) as caught:
+        notifier("https://hooks.example.org/s3cret-path").send(message(), KEY)
+    assert "s3cret-path" not in str(caught.value)
+    assert not caught.value.retryable
