@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,11 @@ from core.events import ArtifactRef
 Arrays = Mapping[str, npt.NDArray[Any]]
 MAX_ARTIFACT_BYTES = 1 << 30
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, SyntaxError, EOFError, OSError, MemoryError),
+    *(RuntimeError, struct.error, zipfile.BadZipFile),
+)
+"""What zipfile and NumPy raise on content that somebody else made."""
 
 
 class Artifacts(Protocol):
@@ -130,5 +136,15 @@ def unpack(content: bytes) -> dict[str, npt.NDArray[Any]]:
                 raise BadInputError("artifact is compressed: only plain .npz is read")
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         raise BadInputError(f"artifact is not a readable .npz: {error}") from error
+
+
+def numbers(arrays: Arrays, name: str) -> npt.NDArray[np.float64]:
+    """One array as float64; `BadInputError` where it is missing or holds no real numbers."""
+    values = arrays.get(name)
+    if values is None:
+        raise BadInputError(f"artifact lacks {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
+    if values.dtype.kind not in "fiub":
+        raise BadInputError(f"artifact: {name} holds {values.dtype}, not numbers")
+    return values.astype(np.float64)

@@ -9,16 +9,19 @@ The name of a type is past tense; its version is part of the type string, e.g.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from core.errors import BadInputError, NewerVersionError
 
 TYPE_PREFIX = "org.slopewatch."
+FIRST_YEAR, LAST_YEAR = 1700, 2200
+"""Years in which a time of an event may lie: nanoseconds since 1970 then fit 64 bits."""
 
 OBSERVATIONS = "observations"
 ASSESSMENTS = "assessments"
@@ -28,6 +31,8 @@ DEAD_LETTERS = "dead-letters"
 Level = Literal["blue", "yellow", "orange", "red"]
 LEVELS: tuple[Level, ...] = ("blue", "yellow", "orange", "red")
 Coverage = Literal["watched", "stale", "blind", "out of range"]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with a UTC offset; one without is not decoded."""
 
 
 class ArtifactRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +82,7 @@ class AcquisitionFound(EventData, frozen=True, kw_only=True):
     direction: str | None
     polarization: str | None
     product: str
-    stop_time: datetime
+    stop_time: Moment
     url: str | None
     bytes: int | None
 
@@ -240,7 +245,7 @@ class OperatorCommanded(EventData, frozen=True, kw_only=True):
     operator: str
     unit: str | None
     reason: str
-    until: datetime | None = None
+    until: Moment | None = None
 
 
 class DeadlinePassed(EventData, frozen=True, kw_only=True):
@@ -248,7 +253,7 @@ class DeadlinePassed(EventData, frozen=True, kw_only=True):
 
     NAME = "deadline-passed"
     deadline: str
-    due: datetime
+    due: Moment
 
 
 class DeadLettered(EventData, frozen=True, kw_only=True):
@@ -293,9 +298,9 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     source: str
     subject: str
-    time: datetime
-    validtime: datetime
-    processedtime: datetime
+    time: Moment
+    validtime: Moment
+    processedtime: Moment
     data: msgspec.Raw
     datacontenttype: Literal["application/json"] = "application/json"
     number: int | None = None
@@ -311,6 +316,7 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+_TYPE = re.compile(rf"{re.escape(TYPE_PREFIX)}([a-z-]+)\.v([1-9][0-9]{{0,5}})", re.ASCII)
 
 
 @cache
@@ -352,18 +358,15 @@ def decode(payload: bytes) -> Event:
     try:
         envelope = _ENVELOPE.decode(payload)
         data = _decode_data(envelope)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadInputError(f"not a slopewatch event: {error}") from error
-    for moment in (envelope.time, envelope.validtime, envelope.processedtime):
-        if moment.tzinfo is None:
-            raise BadInputError(f"event {envelope.id}: time {moment} has no UTC offset")
     return Event(
         id=envelope.id,
         site=envelope.subject,
         source=envelope.source,
-        valid_time=envelope.validtime,
-        available_at=envelope.time,
-        processed_at=envelope.processedtime,
+        valid_time=_utc(envelope, envelope.validtime),
+        available_at=_utc(envelope, envelope.time),
+        processed_at=_utc(envelope, envelope.processedtime),
         data=data,
         number=envelope.number,
         assumed=envelope.assumed,
@@ -371,14 +374,22 @@ def decode(payload: bytes) -> Event:
     )
 
 
+def _utc(envelope: _Envelope, moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise BadInputError(
+            f"event {envelope.id}: {moment} lies outside the years {FIRST_YEAR} to {LAST_YEAR}"
+        )
+    return moment.astimezone(UTC)
+
+
 def _decode_data(envelope: _Envelope) -> EventData:
-    name, _, version_text = envelope.type.removeprefix(TYPE_PREFIX).rpartition(".v")
-    cls = EVENT_TYPES.get(name)
-    if cls is None or not version_text.isdigit():
+    found = _TYPE.fullmatch(envelope.type)
+    cls = EVENT_TYPES.get(found[1]) if found else None
+    if found is None or cls is None:
         raise BadInputError(
             f"event {envelope.id}: unknown type {envelope.type!r}; known: {', '.join(EVENT_TYPES)}"
         )
-    version = int(version_text)
+    name, version = found[1], int(found[2])
     if version > cls.VERSION:
         raise NewerVersionError(
             f"event {envelope.id} is {name} version {version}, this release reads up to "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 import msgspec
 
+from core.clock import Clock
 from core.errors import BadInputError, ForkError
 from core.eventlog import Receipt, Record
 from core.events import Event, decode, encode, identity
@@ -16,24 +18,37 @@ from core.telemetry import Telemetry
 
 S = TypeVar("S")
 LARGEST_COMMIT_BYTES = 512 << 10
+FURTHEST_AHEAD = timedelta(days=1)
+"""How far two clocks may disagree."""
 
 
 class Intake(Generic[S]):
     """An open site: its store, its state, what came too early, what is not acknowledged yet."""
 
     def __init__(
-        self, name: str, stage: Stage[S], log_id: str, outlet: Outlet, telemetry: Telemetry
+        self,
+        name: str,
+        stage: Stage[S],
+        log_id: str,
+        outlet: Outlet,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self.name = name
         self._stage = stage
         self._log_id = log_id
         self._outlet = outlet
+        self._clock = clock
         self._telemetry = telemetry
         self._store = stage.store(name)
         self._early: dict[int, tuple[Record, Event]] = {}
         self._receipts: list[Receipt] = []
         self._forget_batch()
-        held: Held[S] = self._store.open()
+        try:
+            held: Held[S] = self._store.open()
+        except BaseException:
+            self._store.close()
+            raise
         self._state = held.state
         self._mark = held.bookmark
         self.stored = held.bookmark
@@ -75,12 +90,13 @@ class Intake(Generic[S]):
     def _take_one(self, record: Record) -> None:
         try:
             event = decode(record.value)
+            if event.site != self.name:
+                raise BadInputError(f"event {event.id} speaks of another site: {event.site!r}")
         except BadInputError as error:
             self._outlet.dead_letter(record, "D01", str(error))
             return
         if event.number is None:
-            if not self._seen(event.id):
-                self._handle(record, event)
+            self._take_unnumbered(record, event)
             return
         expected = (self._mark.taken if self._mark else 0) + 1
         if event.number > expected:
@@ -93,6 +109,23 @@ class Intake(Generic[S]):
                 f"site {self.name}: outcome number {event.number} came again as another event "
                 f"({event.id}): two stores wrote it; keep one and rebuild the other"
             )
+
+    def _take_unnumbered(self, record: Record, event: Event) -> None:
+        """Take in what comes from outside, once, unless it says that it is from the future.
+
+        `now` of a site never falls, so a single event from 2099 would freeze it until then. This
+        is the one look at a clock on the way in, and it only turns away: what is taken in is
+        decided without it. Outcomes of a stage are never turned away here, whose `now` was let
+        in by the stage before.
+        """
+        if self._seen(event.id):
+            return
+        latest = min(self._clock.now(), event.processed_at) + FURTHEST_AHEAD
+        if event.available_at > latest:
+            reason = f"known from {event.available_at:%Y-%m-%d %H:%M} on, over a day from now"
+            self._outlet.dead_letter(record, "D04", reason)
+        else:
+            self._handle(record, event)
 
     def _handle_early(self) -> None:
         while self._mark and (early := self._early.pop(self._mark.taken + 1, None)):

@@ -20,6 +20,7 @@ DEAD_LETTER_CODES = {
     "D01": "not an event of ours",
     "D02": "the site is not configured",
     "D03": "the handler cannot use it: a damaged artifact, impossible content",
+    "D04": "it says that it is from the future: a clock that wrote it is wrong",
 }
 
 

@@ -13,7 +13,7 @@ import msgspec
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.errors import SettingsError
+from core.errors import BadInputError, SettingsError
 from core.events import LEVELS, Level
 from core.plugins import explain
 
@@ -24,7 +24,7 @@ LonLat = tuple[float, float]
 class Tree(BaseModel):
     """Base of all settings: unknown names are errors, values cannot change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Plugin(BaseModel):
@@ -229,7 +229,7 @@ def units_from_geojson(path: Path) -> list[dict[str, Any]]:
             {**f.get("properties", {}), "polygon": [tuple(p[:2]) for p in _ring(f["geometry"])]}
             for f in collection["features"]
         ]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise SettingsError(f"{path} is not a GeoJSON collection of polygons: {error}") from error
 
 
@@ -245,8 +245,11 @@ def site_bytes(site: Site) -> bytes:
 
 
 def site_from_bytes(content: bytes) -> Site:
-    """Inverse of `site_bytes`."""
-    return parse_site(msgspec.json.decode(content), "site artifact")
+    """Inverse of `site_bytes`; `BadInputError` for what is not the settings of a site."""
+    try:
+        return parse_site(msgspec.json.decode(content, type=dict[str, Any]), "site artifact")
+    except (msgspec.MsgspecError, RecursionError, SettingsError) as error:
+        raise BadInputError(f"the site file cannot be used: {error}") from error
 
 
 def load_service(path: Path | None = None) -> Service:
@@ -269,7 +272,10 @@ def load_service(path: Path | None = None) -> Service:
 
 def _set(tree: dict[str, Any], keys: list[str], value: str) -> None:
     for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
+        inner = tree.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"SLOPEWATCH_{'__'.join(keys).upper()}: {key} has no parts")
+        tree = inner
     tree[keys[-1]] = value
 
 

@@ -19,7 +19,14 @@ import structlog
 from core.artifacts import Artifacts
 from core.clock import Clock
 from core.errors import ForkError, NewerVersionError, SlopewatchError
-from core.eventlog import ClosedError, EventLog, FencedError, Record, partition_of
+from core.eventlog import (
+    ClosedError,
+    EventLog,
+    FencedError,
+    NotOwnerError,
+    Record,
+    partition_of,
+)
 from core.events import SiteConfigured, decode
 from core.intake import Intake
 from core.outlet import Outlet
@@ -67,6 +74,7 @@ class Worker(Generic[S]):
         self._parked: dict[str, Parked] = {}
         self._next: dict[int, int] = {}
         self._partitions = log.topics()[stage.inbox].partitions
+        self._member = member
         self._consumer = log.consumer(stage.inbox, stage.name, member, listener=self)
         self._logger = structlog.get_logger().bind(stage=stage.name)
 
@@ -76,10 +84,19 @@ class Worker(Generic[S]):
         return dict(self._parked)
 
     def run(self, stop: threading.Event) -> None:
-        """Consume until `stop` is set, then hand the partitions over."""
+        """Consume until `stop` is set, then hand the partitions over.
+
+        A log out of reach is waited for; another worker under the same id ends this one.
+        """
         try:
             while not stop.is_set():
-                self.step(timeout_s=0.5)
+                try:
+                    self.step(timeout_s=0.5)
+                except SlopewatchError as error:
+                    if not error.retryable:
+                        raise
+                    self._start_over(error)
+                    stop.wait(self._backoff.total_seconds())
         finally:
             self.close()
 
@@ -113,6 +130,17 @@ class Worker(Generic[S]):
         self._consumer.close()
         self._outlet.close()
 
+    def _start_over(self, error: SlopewatchError) -> None:
+        """Let go of everything and join the group anew: nothing is known of what was read."""
+        self._logger.warning("worker starts over", reason=str(error))
+        self._close_sites(list(self._sites))
+        self._parked.clear()
+        self._next.clear()
+        self._consumer.close()
+        self._consumer = self._log.consumer(
+            self._stage.inbox, self._stage.name, self._member, listener=self
+        )
+
     # Partitions
 
     def on_assigned(self, partitions: set[int]) -> None:
@@ -121,20 +149,23 @@ class Worker(Generic[S]):
         Reading starts at the earliest position that any of these sites needs: a state that was
         restored from a backup is behind what the group has committed.
         """
-        needed: dict[int, int] = {}
+        committed = {p: self._consumer.committed(p) or 0 for p in partitions}
+        self._next = dict(committed)
         for name in self._stage.sites():
-            partition = partition_of(name, self._partitions)
+            partition = self._partition(name)
             if partition not in partitions:
                 continue
             try:
                 stored = self._open(name).stored
-            except SlopewatchError as error:
-                self._park(name, self._consumer.committed(partition) or 0, error)
+            except (FencedError, ClosedError):
+                raise
+            except Exception as error:
+                self._park(name, committed[partition], error)
             else:
                 start = stored.offset + 1 if stored else 0
-                needed[partition] = min(start, needed.get(partition, start))
-        for partition, start in needed.items():
-            if start < (self._consumer.committed(partition) or 0):
+                self._next[partition] = min(start, self._next[partition])
+        for partition, start in self._next.items():
+            if start < committed[partition]:
                 self._consumer.seek(partition, start)
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -149,7 +180,9 @@ class Worker(Generic[S]):
         return partition_of(name, self._partitions)
 
     def _open(self, name: str) -> Intake[S]:
-        site = Intake(name, self._stage, self._log.log_id, self._outlet, self._telemetry)
+        site = Intake(
+            name, self._stage, self._log.log_id, self._outlet, self._clock, self._telemetry
+        )
         self._sites[name] = site
         if site.stored is not None:
             self._check_position(name, site.stored)
@@ -209,7 +242,7 @@ class Worker(Generic[S]):
         site = self._sites[name]
         try:
             site.settle()
-        except SlopewatchError as error:
+        except Exception as error:
             self._park(name, 0, error)
 
     # Parking
@@ -220,6 +253,8 @@ class Worker(Generic[S]):
         if site is not None:
             if site.stored is not None:
                 offset = max(offset, site.stored.offset + 1)
+            if site.earliest_waiting is not None:
+                offset = min(offset, site.earliest_waiting)
             site.close()
         attempt = self._parked[name].attempt + 1 if name in self._parked else 1
         retry_at = None
@@ -244,22 +279,32 @@ class Worker(Generic[S]):
                     del self._parked[name]
 
     def _catch_up(self, name: str, parked: Parked) -> None:
-        """Take in what a parked site missed, as far as the others have read."""
-        partition = self._partition(name)
-        stop = self._next.get(partition, parked.offset)
-        missed = [
-            record
-            for record in self._log.read(self._stage.inbox, partition, parked.offset, stop)
-            if record.key == name
-        ]
-        if not missed:
+        """Take in what a parked site missed, as far as the others have read.
+
+        Its store says from where: when it could not be opened before, nobody knew.
+        """
+        start = parked.offset
+        if name in self._stage.sites():
             try:
-                self._open(name)
-            except SlopewatchError as error:
+                stored = self._open(name).stored
+            except (FencedError, ClosedError):
+                raise
+            except Exception as error:
                 self._park(name, parked.offset, error)
-        for start in range(0, len(missed), self._batch):
-            if self._parked[name] is parked:
-                self._take(name, missed[start : start + self._batch])
+                return
+            start = stored.offset + 1 if stored else 0
+        partition = self._partition(name)
+        missed: list[Record] = []
+        for record in self._log.read(self._stage.inbox, partition, start, self._next[partition]):
+            if record.key == name:
+                missed.append(record)
+            if len(missed) == self._batch:
+                self._take(name, missed)
+                missed = []
+            if self._parked[name] is not parked:
+                return
+        if missed:
+            self._take(name, missed)
 
     # Telling the log and the operator
 
@@ -276,7 +321,11 @@ class Worker(Generic[S]):
             partition = self._partition(name)
             offsets[partition] = min(offsets.get(partition, offset), offset)
         if offsets:
-            self._consumer.commit(offsets)
+            try:
+                self._consumer.commit(offsets)
+            except NotOwnerError as error:
+                # The group has moved on; the next poll says which partitions are whose now.
+                self._logger.info("group offsets not noted", reason=str(error))
 
     def _report(self) -> None:
         end = self._log.end(self._stage.inbox)

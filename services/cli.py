@@ -72,8 +72,10 @@ def demo(
     fresh: Annotated[bool, typer.Option(help="forget what an earlier demo did")] = False,
 ) -> None:
     """Show three simulated slopes being watched, from the pass to the warning in the inbox."""
+    from core.telemetry import configure_logging
     from services.demo.story import run_demo
 
+    configure_logging("warning")
     run_demo(folder, fresh=fresh, echo=typer.echo)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -285,11 +285,10 @@ class Sender:
     def _count(self, row: QueuedNotification, outcome: str) -> None:
         self._telemetry.notifications.labels(row.channel, outcome).inc()
 
-    def _bound(self, row: QueuedNotification) -> structlog.typing.FilteringBoundLogger:
-        bound: structlog.typing.FilteringBoundLogger = self._logger.bind(
+    def _bound(self, row: QueuedNotification) -> Any:
+        return self._logger.bind(
             site=row.site, recipient=row.recipient, channel=row.channel, notification=row.id
         )
-        return bound
 
 
 def _where_it_broke(error: Exception) -> str:

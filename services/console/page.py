@@ -121,7 +121,7 @@ def _cards(site: SiteView, place: int) -> list[Card]:
                 name=unit.name or unit.unit,
                 status=words.status(unit, site.as_of),
                 rate=words.newest_rate(unit, site.as_of),
-                last_epoch=last.isoformat() if last else "never measured",
+                last_epoch=last.isoformat() if last else "",
                 last_age=words.age(last, site.as_of),
                 next_age=words.expected(unit.next_pass, site.as_of),
                 spark=_spark(site, unit),

@@ -23,6 +23,7 @@ Z90 = 1.645
 """Standard deviations to either side that hold 90 % of a normal distribution."""
 
 _EPOCH = date(1970, 1, 1)
+_DOT = "h.01"  # PDF writers drop strokes of no length at all
 _LEADING_ZERO = re.compile(r"(?<![\d.])0\.")
 
 
@@ -152,25 +153,23 @@ def line_path(x: Floats, y: Floats, limit: int = MAX_VERTICES) -> str:
 
 
 def band_path(x: Floats, upper: Floats, lower: Floats, limit: int = MAX_VERTICES) -> str:
-    """Closed paths between `upper` and `lower` (pixels: upper is the smaller), broken at NaN."""
+    """Closed paths between `upper` and `lower`, broken at NaN; evenly sampled where too long."""
     parts = []
+    stride = max(1, -(-2 * len(x) // limit))
     for run in _runs(x, upper + lower):
-        stride = max(1, -(-2 * len(x) // limit))
-        starts = np.arange(0, len(run), stride)
-        xs = np.append(x[run][starts], x[run][-1])
-        top = np.append(np.minimum.reduceat(upper[run], starts), upper[run][-1])
-        low = np.append(np.maximum.reduceat(lower[run], starts), lower[run][-1])
-        outline = _segment(np.concatenate([xs, xs[::-1]]), np.concatenate([top, low[::-1]]))
-        parts.append(outline + "z")
+        keep = np.union1d(run[::stride], run[-1:])
+        outline = np.concatenate([keep, keep[::-1]])
+        edges = np.concatenate([upper[keep], lower[keep][::-1]])
+        parts.append(_segment(x[outline], edges) + "z")
     return "".join(parts)
 
 
 def dots_path(x: Floats, y: Floats, limit: int = MAX_VERTICES) -> str:
-    """Points without length: a round cap makes each a disc, a square cap a square."""
+    """Points of hardly any length: a round cap makes each a disc, a square cap a square."""
     keep = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     keep = keep[:: max(1, -(-len(keep) // limit))]
     pairs = zip(_texts(x[keep], 2), _texts(y[keep], 1), strict=True)
-    return _compact("".join(f"M{a} {b}h0" for a, b in pairs))
+    return _compact("".join(f"M{a} {b}{_DOT}" for a, b in pairs))
 
 
 def stems_path(x: Floats, top: Floats, foot: Floats, limit: int = MAX_VERTICES) -> str:
@@ -206,7 +205,7 @@ def _segment(x: Floats, y: Floats) -> str:
     x, y = np.round(x, 2), np.round(y, 1)
     start = f"M{_texts(x[:1], 2)[0]} {_texts(y[:1], 1)[0]}"
     if len(x) == 1:
-        return start + "h0"
+        return start + _DOT
     steps = zip(_texts(np.diff(x), 2), _texts(np.diff(y), 1), strict=True)
     return _compact(start + "l" + " ".join(f"{a} {b}" for a, b in steps))
 

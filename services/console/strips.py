@@ -17,6 +17,8 @@ from services.console.view import SiteView, Span, UnitView
 from services.console.words import moment
 
 LEVEL_ROW = 11.0
+FLAG_WIDTH = 28
+"""Percent of the width that a flag's words take on a narrow screen."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Mark:
     x: float
     css: str
     text: str
+    day: date
     row: int
     flip: bool
 
@@ -93,11 +96,11 @@ def marks_of(site: SiteView, unit: UnitView, window: Window) -> tuple[Mark, ...]
         if day is None or not window.first <= day <= window.last:
             continue
         x = window.percent(day)
-        flip = x > 72
-        start = x - 24 if flip else x
+        flip = x > 100 - FLAG_WIDTH
+        start = x - FLAG_WIDTH if flip else x
         row = next((r for r, end in enumerate(ends) if end <= start), len(ends))
-        ends[row : row + 1] = [start + 24]
-        marks.append(Mark(x, css, f"{text} {day.isoformat()}", row, flip))
+        ends[row : row + 1] = [start + FLAG_WIDTH]
+        marks.append(Mark(x, css, text, day, row, flip))
     return tuple(marks)
 
 

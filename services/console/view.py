@@ -14,7 +14,8 @@ class TrackView:
     """One slope unit seen on one track. Displacement in mm, LOS, positive toward the satellite.
 
     `epoch_*` (E,): the measured unit mean and its sd. `day_*` (T,): the filter every day, between
-    acquisitions too, with the sd of its band. Days count from 1970-01-01.
+    acquisitions too, with the sd of its band; NaN breaks the lines. Days count from 1970-01-01.
+    `epoch_out_of_range` (E,): above zero where the epoch was past what the radar can tell.
     """
 
     track: str
@@ -41,7 +42,10 @@ class Span:
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One thing that happened, for the timeline beside the plot."""
+    """One thing that happened, for the timeline beside the plot.
+
+    `level`: what was notified then; such entries are marked in the plots. None for all else.
+    """
 
     at: datetime
     text: str
@@ -50,7 +54,12 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class UnitView:
-    """One slope unit: its state now and its history."""
+    """One slope unit: its state now and its history.
+
+    `truth_*`: simulated motion along the line of sight of the first track, mm. `onset` and
+    `failure` are simulated truth too. `lead_days`: days from the first notification of a level to
+    the failure, by level.
+    """
 
     unit: str
     name: str
@@ -71,7 +80,13 @@ class UnitView:
 
 @dataclass(frozen=True)
 class SiteView:
-    """One site: its units, what drives them, and where they are."""
+    """One site: its units, what drives them, and where they are.
+
+    `rain_*`, `level_*`: daily rain in mm and reservoir level in m, empty where there is none.
+    `polygons`: (longitude, latitude) rings by unit id. `points` (P, 2) or (P, 3): longitude,
+    latitude and, where known, LOS velocity in mm/d, positive toward the satellite. `parked`: why
+    the site stands still, as a sentence; empty while it runs.
+    """
 
     site: str
     title: str

@@ -97,7 +97,7 @@ def status(unit: UnitView, as_of: datetime) -> str:
     last = last_epoch(unit, as_of)
     if unit.coverage == "blind":
         seen = "It was never measured." if last is None else f"Last measured {_on(last, as_of)}."
-        return f"This slope cannot be seen now. {seen} No alarm is not safety."
+        return f"Whether this slope moves is not known: it cannot be seen now. {seen}"
     if rate is None:
         return "No rate is known yet. No alarm is not safety."
     if unit.coverage == "out of range":
@@ -122,7 +122,8 @@ def _motion(rate: Rate) -> str:
         return f"no motion told apart from zero ({rate.daily} mm/d along line of sight)"
     side = "toward" if rate.mm_d > 0 else "away from"
     speed, year = abs(rate.mm_d), abs(rate.mm_d) * DAYS_PER_YEAR
-    return f"moving {number(speed, 2)}\u00a0±\u00a0{half} mm/d {side} the satellite, {number(year, 0)} mm/yr"
+    daily = f"{number(speed, 2)}\u00a0±\u00a0{half} mm/d"
+    return f"moving {daily} {side} the satellite, {number(year, 0)} mm/yr"
 
 
 def urgency(site: SiteView, unit: UnitView) -> tuple[int, int, float, str, str]:

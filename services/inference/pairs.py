@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.artifacts import Artifacts, unpack
-from core.errors import BadInputError
+from core.artifacts import Artifacts, numbers, unpack
+from core.errors import BadInputError, UnavailableError
 from core.events import ArtifactRef, InterferogramReady
 from core.evidence import Floats
 from core.geometry import phase_to_los_mm
@@ -80,6 +80,23 @@ def add_pair(window: PairWindow, data: InterferogramReady) -> PairWindow:
     return replace(window, waiting=(*window.waiting, waiting), known=(*window.known, pair))
 
 
+def check_pair(
+    data: InterferogramReady, artifacts: Artifacts, in_reference: np.ndarray, *, looks: float
+) -> None:
+    """`BadInputError` for a pair that could not be inverted at the end of its day."""
+    if not data.wavelength_mm > 0:
+        raise BadInputError(f"a wavelength of {data.wavelength_mm} mm cannot be")
+    referenced_layers(artifacts.get(data.layers), in_reference, data.looks or looks)
+
+
+def check_waiting(
+    window: PairWindow, artifacts: Artifacts, in_reference: np.ndarray, *, looks: float
+) -> None:
+    """`BadInputError` where a waiting pair has nothing to see on this firm ground."""
+    for one in window.waiting:
+        referenced_layers(artifacts.get(one.layers), in_reference, one.looks or looks)
+
+
 def invert_waiting(
     window: PairWindow, artifacts: Artifacts, in_reference: np.ndarray, *, looks: float
 ) -> tuple[PairWindow, tuple[Issued, ...]]:
@@ -90,10 +107,14 @@ def invert_waiting(
     """
     if not window.waiting:
         return window, ()
-    loaded = [
-        referenced_layers(artifacts.get(w.layers), in_reference, w.looks or looks)
-        for w in window.waiting
-    ]
+    try:
+        loaded = [
+            referenced_layers(artifacts.get(w.layers), in_reference, w.looks or looks)
+            for w in window.waiting
+        ]
+    except BadInputError as error:
+        # It was whole when it came. A day that is closed without it could not be reproduced.
+        raise UnavailableError(f"an interferogram of the day has changed: {error}") from error
     pairs = [w.pair for w in window.waiting]
     state = window.state or begin(min(p.reference for p in pairs), in_reference.size)
     state = add_pairs(
@@ -124,7 +145,7 @@ def referenced_layers(
     """Phase relative to the reference, and its variance (rad^2), of a layers artifact."""
     arrays = unpack(content)
     phase = referenced_phase(arrays, in_reference)
-    coherence = np.asarray(arrays.get("coherence", np.zeros(0)), float)
+    coherence = numbers(arrays, "coherence")
     if coherence.shape != phase.shape:
         raise BadInputError("layers artifact: coherence and phase must have the same pixels")
     return phase, np.asarray(phase_variance(coherence, looks))
@@ -132,7 +153,7 @@ def referenced_layers(
 
 def referenced_phase(arrays: Mapping[str, np.ndarray], in_reference: np.ndarray) -> Floats:
     """Phase (P,) less its median over the reference pixels."""
-    phase = np.asarray(arrays.get("phase_rad", np.zeros(0)), float)
+    phase = numbers(arrays, "phase_rad")
     if phase.shape != in_reference.shape:
         raise BadInputError(
             f"layers have {phase.size} pixels where the track has {in_reference.size}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from core.artifacts import unpack
+from core.artifacts import numbers, unpack
 from core.errors import BadInputError
 from core.evidence import Floats
 from core.geometry import (
@@ -46,13 +46,13 @@ class Points:
 def read_points(content: bytes, site: Site) -> Points:
     """Geometry of a points artifact; `BadInputError` where its arrays do not fit together."""
     arrays = unpack(content)
-    try:
-        lon, lat = (np.asarray(arrays[n], float) for n in ("lon", "lat"))
-        los = np.stack([arrays[f"los_{c}"] for c in ("east", "north", "up")]).astype(float)
-    except KeyError as error:
-        raise BadInputError(f"points artifact lacks {error}") from error
-    if lon.ndim != 1 or lon.shape != lat.shape or los.shape != (3, lon.size):
+    names = ("lon", "lat", "los_east", "los_north", "los_up")
+    columns = [numbers(arrays, name) for name in names]
+    if columns[0].ndim != 1 or any(c.shape != columns[0].shape for c in columns):
         raise BadInputError("points artifact: lon, lat and los_* must have one value a point")
+    if not all(np.isfinite(c).all() for c in columns):
+        raise BadInputError("points artifact: a place or a line of sight is not finite")
+    lon, lat, los = columns[0], columns[1], np.stack(columns[2:])
     unit = _unit_of(lon, lat, site)
     membership = (unit[None, :] == np.arange(len(site.slope_units))[:, None]).astype(float)
     shared = _shared_variance(lon, lat, site)

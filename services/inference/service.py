@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
 from core import plugins
-from core.artifacts import Artifacts, unpack
+from core.artifacts import Artifacts, numbers, unpack
 from core.clock import end_of, midnight
 from core.errors import BadInputError
 from core.events import (
@@ -19,6 +20,7 @@ from core.events import (
     ArtifactRef,
     DayClosed,
     DisplacementMeasured,
+    EventData,
     InterferogramReady,
     LevelObserved,
     RainfallObserved,
@@ -31,7 +33,13 @@ from core.stage import Input, Outcome
 from core.statestore import States
 from services.inference.model import MODELS, Model
 from services.inference.outlook import evidence_of, forecast, predicted, unit_states
-from services.inference.pairs import PairWindow, add_pair, invert_waiting
+from services.inference.pairs import (
+    PairWindow,
+    add_pair,
+    check_pair,
+    check_waiting,
+    invert_waiting,
+)
 from services.inference.points import Points, read_points
 from services.inference.state import (
     DriverRow,
@@ -45,6 +53,10 @@ from services.inference.store import InferenceStore
 from services.inference.track import Entry, Track, Values, add_epoch, new_track, refold
 
 Said = tuple[SiteState, list[Outcome]]
+FURTHEST_AHEAD = timedelta(days=1)
+_TRACK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+LARGEST_MM = 1e6
+"""A kilometre along the line of sight is no displacement of a slope."""
 
 
 class InferenceStage:
@@ -72,6 +84,9 @@ class InferenceStage:
     def handle(self, state: SiteState, given: Input) -> tuple[SiteState, Sequence[Outcome]]:
         """Take one observation in; see `core.stage.Stage.handle`."""
         event = given.event
+        if not isinstance(event.data, SiteConfigured):
+            _configured(state)
+        _check_date(event.data, given)
         row = InputRow(
             event.id,
             event.data.NAME,
@@ -117,6 +132,10 @@ class InferenceStage:
 
     def _rebuilt(self, track: Track, site: Site) -> Track:
         points = read_points(self._artifacts.get(track.points_ref), site)
+        if track.window is not None:
+            check_waiting(
+                track.window, self._artifacts, points.in_reference, looks=site.noise.looks
+            )
         track = replace(track, points=points, checkpoint_days=(), fresh={}, first_change=0)
         first = min((e.day for e in track.entries), default=0)
         return refold(replace(track, days=(), history=track.history[:0]), first, site.noise)
@@ -163,6 +182,7 @@ class InferenceStage:
         track = state.tracks.get(data.track) or new_track(
             data.track, points, data.points, site.noise
         )
+        check_pair(data, self._artifacts, points.in_reference, looks=site.noise.looks)
         window = add_pair(track.window or PairWindow(), data)
         track = replace(track, window=window, window_changed=True)
         return replace(state, tracks={**state.tracks, track.name: track})
@@ -233,6 +253,8 @@ class InferenceStage:
 
     def _points(self, state: SiteState, track: str, ref: ArtifactRef) -> Points:
         known = state.tracks.get(track)
+        if not _TRACK.fullmatch(track):
+            raise BadInputError(f"{track!r} is no name for a track: use letters, digits, _ and -")
         if known is None:
             return read_points(self._artifacts.get(ref), _configured(state))
         if known.points_ref != ref:
@@ -263,19 +285,37 @@ def _model(site: Site) -> Model:
     return model
 
 
+def _check_date(data: EventData, given: Input) -> None:
+    """`BadInputError` for a datum of a day that is still to come.
+
+    The fold runs in valid time: one epoch of 2099 would be the newest one for good.
+    """
+    day = given.now.date()
+    match data:
+        case AcquisitionFound():
+            day = data.stop_time.date()
+        case RainfallObserved() | LevelObserved() | DayClosed():
+            day = data.day
+        case DisplacementMeasured():
+            day = data.epoch
+        case InterferogramReady():
+            day = max(data.reference, data.secondary)
+    if day > given.now.date() + FURTHEST_AHEAD:
+        raise BadInputError(f"{data.NAME} of {day} was known on {given.now.date()}, before it")
+
+
 def _values(arrays: dict[str, np.ndarray], points: Points) -> Values:
-    """Displacement relative to the site's firm ground where the track has points on it."""
-    try:
-        moved = np.asarray(arrays["los_displacement_mm"], float)
-        sigma = np.asarray(arrays["sigma_mm"], float)
-    except KeyError as error:
-        raise BadInputError(f"values artifact lacks {error}") from error
+    """Displacement and its sd as they came; a point without a finite sd was not measured."""
+    moved, sigma = numbers(arrays, "los_displacement_mm"), numbers(arrays, "sigma_mm")
     if moved.shape != points.lon.shape or sigma.shape != moved.shape:
         raise BadInputError(
             f"values artifact has {moved.size} points where the track has {points.lon.size}"
         )
-    firm = moved[points.in_reference & np.isfinite(moved)]
-    return Values(moved - (firm.mean() if firm.size else 0.0), sigma)
+    if (np.abs(moved) > LARGEST_MM).any():
+        raise BadInputError(f"values artifact: displacement of more than {LARGEST_MM:.0f} mm")
+    if (sigma < 0).any() or (sigma[np.isfinite(sigma)] > LARGEST_MM).any():
+        raise BadInputError("values artifact: a standard deviation that cannot be one")
+    return Values(np.where(np.isfinite(sigma), moved, np.nan), sigma)
 
 
 def _note_pass(state: SiteState, data: AcquisitionFound) -> SiteState:

@@ -14,15 +14,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import structlog
 import xarray as xr
 
 from core.artifacts import Artifacts
-from core.errors import NewerVersionError
+from core.errors import NewerVersionError, UnavailableError
 from core.events import ArtifactRef, Event, ReleaseActivated, decode, encode
 from core.kalman import TrendState
 from core.settings import Thinning, site_from_bytes
 from core.stage import Bookmark, Held
-from core.statestore import Change, Extend, Put, SiteRepository, States
+from core.statestore import Change, Drop, Extend, Put, SiteRepository, States
+from services.inference.outlook import POINT_EPOCHS
 from services.inference.pairs import PairWindow, Waiting
 from services.inference.points import read_points
 from services.inference.state import DriverRow, InputRow, SiteState
@@ -87,9 +89,16 @@ class InferenceStore:
         self._seen.update(ids)
         self._commits += 1
         if self._commits % THIN_EVERY == 0:
-            repository.thin(self._thinning.snapshots)
+            self._thin(repository)
         tracks = {n: _stored(t, repository, self._thinning) for n, t in state.tracks.items()}
         return replace(state, tracks=tracks, inputs=(), drivers=())
+
+    def _thin(self, repository: SiteRepository) -> None:
+        try:
+            repository.thin(self._thinning.snapshots)
+        except UnavailableError as error:
+            # The commit stands; somebody is looking at the site, so next time.
+            structlog.get_logger().info("not thinned", site=self._site, reason=str(error))
 
     def close(self) -> None:
         """Let go of the repository."""
@@ -211,8 +220,8 @@ def _track_changes(repository: SiteRepository, track: Track, thinning: Thinning)
     if track.loaded:
         changes.append(_archive_change(track))
     if track.first_change is not None:
-        changes.append(_history_change(track))
-        changes.append(_checkpoint_change(repository, track, thinning))
+        changes += _history_changes(track)
+        changes += _checkpoint_changes(repository, track, thinning)
         points, units = _stacked(track.motion)
         present = {"points": (("state", "point"), points), "units": (("unit_state", "unit"), units)}
         changes.append(Put(f"tracks/{track.name}/present", xr.Dataset(present)))
@@ -234,22 +243,36 @@ def _archive_change(track: Track) -> Extend:
     return Extend(f"tracks/{track.name}/archive", "entry", numbers[0], xr.Dataset(columns))
 
 
-def _history_change(track: Track) -> Extend:
+def _history_changes(track: Track) -> list[Change]:
     start = track.first_change or 0
     columns = {
         "day": ("epoch", np.array(track.days[start:], np.int64)),
         "figures": (("epoch", "figure", "unit"), track.history[start:]),
     }
-    return Extend(f"tracks/{track.name}/history", "epoch", start, xr.Dataset(columns))
+    return _extended(f"tracks/{track.name}/history", "epoch", start, xr.Dataset(columns))
+
+
+def _extended(group: str, dim: str, start: int, dataset: xr.Dataset) -> list[Change]:
+    """An extension; from the start on everything is new, also the number of slope units."""
+    extend = Extend(group, dim, start, dataset)
+    return [extend] if start else [Drop(group), extend]
 
 
 def kept_checkpoints(days: Sequence[int], thinning: Thinning) -> tuple[int, ...]:
-    """Which epochs keep a checkpoint: the newest ones, and one in `every` of the older."""
-    older = max(0, len(days) - thinning.checkpoints)
+    """Which epochs keep a checkpoint: the newest ones, and one in `every` of the older.
+
+    A function of the epochs alone, never of how they were cut into commits. The newest are
+    between `checkpoints` and twice as many, so that only one commit in as many rewrites them, and
+    no fewer than evidence needs.
+    """
+    newest = max(thinning.checkpoints, POINT_EPOCHS)
+    older = max(0, len(days) // newest - 1) * newest
     return tuple(d for i, d in enumerate(days) if i >= older or i % thinning.every == 0)
 
 
-def _checkpoint_change(repository: SiteRepository, track: Track, thinning: Thinning) -> Change:
+def _checkpoint_changes(
+    repository: SiteRepository, track: Track, thinning: Thinning
+) -> list[Change]:
     group = f"tracks/{track.name}/checkpoints"
     stored = _int_days(repository, group, "checkpoint")
     wanted = _wanted_checkpoints(track, thinning)
@@ -267,13 +290,11 @@ def _checkpoint_change(repository: SiteRepository, track: Track, thinning: Thinn
         "points": (("checkpoint", "state", "point"), points),
         "units": (("checkpoint", "unit_state", "unit"), units),
     }
-    return Extend(group, "checkpoint", same, xr.Dataset(columns))
+    return _extended(group, "checkpoint", same, xr.Dataset(columns))
 
 
 def _wanted_checkpoints(track: Track, thinning: Thinning) -> tuple[int, ...]:
-    """Existing checkpoints, thinned once there are twice as many as the newest ones kept."""
-    if len(track.checkpoint_days) < 2 * thinning.checkpoints:
-        return track.checkpoint_days
+    """Those of the existing checkpoints that are kept."""
     kept = set(kept_checkpoints(track.days, thinning))
     return tuple(d for d in track.checkpoint_days if d in kept)
 

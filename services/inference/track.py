@@ -184,13 +184,18 @@ def checkpoint_of(track: Track, day: int) -> Motion:
 
 
 def _fold_one(track: Track, day: int, values: Values, noise: Noise) -> Track:
-    """Assimilate one epoch after all that was folded."""
+    """Assimilate one epoch after all that was folded, relative to the site's firm ground.
+
+    The archive holds what came, so that another reference area holds for the past as well.
+    """
     dt = float(day - track.days[-1]) if track.days else 0.0
+    moved = values.displacement_mm
+    firm = moved[track.points.in_reference & np.isfinite(moved)]
     motion, step = assimilate(
         track.motion,
         track.points.layout,
         dt,
-        values.displacement_mm,
+        moved - (firm.mean() if firm.size else 0.0),
         values.sigma_mm**2,
         track.points.shared_mm2,
         track.points.shared_unit_mm2,

@@ -183,6 +183,12 @@ class Ingest:
         poll_closed = Poll(poll.observations, poll.rejections, poll.failed, len(days))
         return poll_closed
 
+    def closed_until(self, sites: Iterable[Site]) -> date | None:
+        """The last day that is closed for all of `sites`; None where one has none yet."""
+        days = [self._cursor.get(site.name, "day closed") for site in sites]
+        known = [day for day in days if day is not None]
+        return min(known) if known and len(known) == len(days) else None
+
     def feeds(self, site: Site, only: str | None = None) -> Iterator[tuple[Plugin, Feed]]:
         """The site's feeds and sources, opened once."""
         listed = [(FEEDS, p) for p in site.feeds] + [(SOURCES, p) for p in site.sources]
@@ -236,11 +242,11 @@ class Ingest:
         return events
 
     def _observation(self, site: str, feed: Feed, item: Observation, *, backfill: bool) -> Event:
-        available = self._clock.now()
-        assumed = False
+        now = self._clock.now()
+        available, assumed = now, False
         if backfill:
             assumed = item.published_at is None
-            available = item.published_at or item.valid_time + feed.latency
+            available = min(item.published_at or item.valid_time + feed.latency, now)
         return self._event(
             site, item.natural_key, item.valid_time, available, item.data, assumed=assumed
         )

@@ -23,7 +23,15 @@ from services.scoring.comparators import COMPARATORS
 from services.scoring.levels import or_out_of_range, rule_levels, shipped_rules
 from services.scoring.pool import FLANK_PIXELS, NOISE, YEARS, Pool, joined, make_pool
 from services.scoring.score import Interval, Score
-from services.scoring.search import BUDGETS, MARGIN, SHARES, Found, curve_of, search_limits
+from services.scoring.search import (
+    ALARM_MARGIN,
+    BUDGETS,
+    MARGIN,
+    SHARES,
+    Found,
+    curve_of,
+    search_limits,
+)
 
 VERSION = "twin-1"
 SHIPPED = Path(__file__).parents[1] / "alerting" / "tables" / f"{VERSION}.json"
@@ -43,28 +51,31 @@ class Counts:
 
 
 FULL = Counts(quiet=3000, aborted=500, step=500, failing=1000)
-QUICK = Counts(quiet=60, aborted=10, step=10, failing=20)
+QUICK = Counts(quiet=40, aborted=6, step=6, failing=12)
 
 
 def pool_of(counts: Counts, seeds: range, progress: bool = False) -> Pool:
     """A pool of all kinds from the parts of `seeds` that are kept for each."""
-    plan = (
-        (counts.quiet, Kind.QUIET, None),
-        (counts.aborted, Kind.ABORTED, None),
-        (counts.step, Kind.STEP, None),
-        (counts.failing - counts.failing // 2, Kind.FAILING, "voight"),
-        (counts.failing // 2, Kind.FAILING, "weakening"),
-    )
-    parts = [
-        make_pool(
-            seeds[number * _OFFSET : number * _OFFSET + count],
-            kind,
-            runaway_family=family,
-            progress=f"{kind} {family or ''}".strip() if progress else None,
-        )
-        for number, (count, kind, family) in enumerate(plan)
-        if count
-    ]
+    second = counts.failing // 2
+    plan = ((counts.quiet, counts.aborted, counts.step), (counts.failing - second,), (second,))
+    parts, block = [], 0
+    for family, sites in zip((None, "voight", "weakening"), plan, strict=True):
+        kinds = (Kind.FAILING,) if family else (Kind.QUIET, Kind.ABORTED, Kind.STEP)
+        chosen: list[int] = []
+        for count in sites:
+            chosen += seeds[block * _OFFSET :][:count]
+            block += 1
+        if chosen:
+            each = [kind for kind, count in zip(kinds, sites, strict=True) for _ in range(count)]
+            label = f"failing, {family}" if family else "not failing"
+            parts.append(
+                make_pool(
+                    chosen,
+                    each,
+                    runaway_family=family,
+                    progress=label if progress else None,
+                )
+            )
     return joined(parts)
 
 
@@ -127,6 +138,7 @@ def _choices(found: Found) -> dict[str, Any]:
     return {
         "budgets": {name: budget._asdict() for name, budget in BUDGETS.items()},
         "upper_end_within": MARGIN,
+        "alarm_share_within": ALARM_MARGIN,
         "separation_days": score.SEPARATION_DAYS,
         "velocity_share": found.velocity_share,
         "detected_14_d_by_velocity_share": {

@@ -29,6 +29,9 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Shares of the false alarms tried for velocity; the rest is for cusum."""
 MARGIN = 0.7
 """Part of a budget that the upper end of the interval may reach."""
+ALARM_MARGIN = 0.9
+"""Part of an alarm-time budget that the search may use: it looks at each level alone, and a unit
+that comes down from a higher level stands a little longer."""
 _GRID = 80
 _HALVINGS = 12
 
@@ -123,7 +126,7 @@ def _within(search: Search, limits: Sequence[float], budget: Budget) -> bool:
     on = _joint(search, limits)
     days, alarm = score.quiet_days(search.quiet), score.alarm_days(search.quiet, on)
     rate = score.rate_interval(score.false_starts(search.quiet, on).sum(axis=1), days / YEAR_DAYS)
-    dear = alarm.sum() / days.sum() > budget.alarm_share
+    dear = alarm.sum() / days.sum() > ALARM_MARGIN * budget.alarm_share
     return rate.high <= MARGIN * budget.false_alarms and not dear
 
 

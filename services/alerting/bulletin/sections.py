@@ -173,6 +173,8 @@ def _coverage(message: Message) -> list[str]:
 
 
 def _proof(message: Message) -> list[str]:
+    if not message.ledger_head:
+        return [f"Notification {message.id}", "Sent past the ledger: nothing there vouches for it."]
     return [
         f"Notification {message.id}",
         f"Ledger of site {message.site}, sequence {message.seq}, head {message.ledger_head}",

@@ -25,18 +25,20 @@ for (const stack of document.querySelectorAll(".stack")) {
     cross.hidden = false;
     const date = new Date((data.first + day) * 864e5).toISOString().slice(0, 10);
     const items = [item("", date)];
-    for (const t of data.tracks) {
-      const name = data.tracks.length > 1 ? t.name + " " : "";
-      if (t.mm[day] != null)
-        items.push(item(name, `${signed(t.mm[day], 10, 1)} ± ${fixed(1.645 * (t.mm_sd[day] || 0), 10, 1)} mm`));
-      if (t.v[day] != null)
-        items.push(item("", `${signed(t.v[day], 100, 2)} ± ${fixed(1.645 * (t.v_sd[day] || 0), 100, 2)} mm/d`));
-    }
     if (data.rain[day] != null) items.push(item("rain", fixed(data.rain[day], 10, 1) + " mm"));
     if (data.level[day] != null) items.push(item("reservoir", fixed(data.level[day], 10, 1) + " m"));
     for (const spans of data.said) {
       const said = spanAt(spans, day);
       if (said) items.push(item("", said));
+    }
+    for (const t of data.tracks) {
+      const line = item(t.name, "");
+      line.className = "track";
+      if (t.mm[day] != null)
+        line.append(item("", `${signed(t.mm[day], 10, 1)} ± ${fixed(1.645 * (t.mm_sd[day] || 0), 10, 1)} mm`));
+      if (t.v[day] != null)
+        line.append(item("", `${signed(t.v[day], 100, 2)} ± ${fixed(1.645 * (t.v_sd[day] || 0), 100, 2)} mm/d`));
+      items.push(line);
     }
     readout.replaceChildren(...items);
   }

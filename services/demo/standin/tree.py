@@ -50,7 +50,7 @@ def site_tree(
 def _slope_unit(site: StandInSite) -> dict[str, Any]:
     return {
         "id": "slope",
-        "name": f"Simulated slope of {site.name}",
+        "name": "main slope",
         "polygon": [list(corner) for corner in site.slope.polygon],
         "slope_deg": round(site.slope.slope_deg, 3),
         "aspect_deg": round(site.slope.aspect_deg, 3),

@@ -1,0 +1,49 @@
+# slopewatch. `make demo` and `make test` set everything up on a fresh machine; `make help` tells.
+SHELL := /bin/sh
+VENV  := .venv
+BIN   := $(VENV)/bin
+FRESH ?=
+
+.PHONY: help demo test test-slow bench lint format docs calibrate clean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+demo: $(VENV)/.base ## three simulated slopes, from the satellite pass to the warning in the inbox
+	@$(BIN)/slopewatch demo $(if $(FRESH),--fresh)
+
+test: $(VENV)/.dev ## everything that must hold: style, types, architecture, tests (CI runs this)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+test-slow: $(VENV)/.dev ## the long forms of the suites
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow
+
+bench: $(VENV)/.dev ## measure; every benchmark prints its conditions and its peer
+	$(BIN)/python -m benchmarks
+
+lint: $(VENV)/.dev ## style, types, architecture
+	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## write the generated pages of docs/ anew
+	$(BIN)/python -m services.reference
+
+calibrate: $(VENV)/.dev ## make the rules' thresholds anew from the calibration seeds (some minutes)
+	$(BIN)/python -m services.scoring.calibrate
+
+clean: ## forget environment and demo
+	rm -rf $(VENV) .tools demo
+
+$(VENV)/.base: pyproject.toml constraints.txt tools/setup.sh
+	@sh tools/setup.sh base
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt tools/setup.sh
+	@sh tools/setup.sh dev
+	@touch $@ $(VENV)/.base

@@ -1,0 +1,57 @@
+"""`slopewatch config check` and `config show`: are the settings well, and what are they."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from core.settings import Service, Site
+from services.commands._remarks import (
+    Remark,
+    names_twice,
+    service_remarks,
+    site_files,
+    site_remarks,
+)
+
+
+def check(service: Service, echo: Callable[[str], None]) -> bool:
+    """Say what is well and wrong in all settings, one line each; False when there is an error."""
+    remarks = examined(service)
+    for remark in remarks:
+        echo(str(remark))
+    errors = sum(remark.status == "error" for remark in remarks)
+    warnings = sum(remark.status == "warning" for remark in remarks)
+    echo(f"{errors} error(s), {warnings} warning(s)")
+    return not errors
+
+
+def examined(service: Service) -> list[Remark]:
+    """What `check` says: of the service, of every site file, and of all files together."""
+    remarks = list(service_remarks(service)) or [Remark("ok", "service", "settings", "well")]
+    sites: dict[Path, Site] = {}
+    for path in site_files(service):
+        site, found = site_remarks(path, service)
+        if site is not None:
+            sites[path] = site
+        if not any(remark.status == "error" for remark in found):
+            told = f"{len(site.slope_units)} slope unit(s) can be watched" if site else ""
+            remarks.append(Remark("ok", str(path), "site", told))
+        remarks += found
+    return remarks + list(names_twice(sites))
+
+
+def show(service: Service, site: str | None) -> str:
+    """The settings in force as commented YAML: the service's, or those of one site.
+
+    Passwords, tokens and the private parts of addresses are masked. Raises `SettingsError` for an
+    unknown site and for settings that are wrong.
+    """
+    from services.commands._resolved import service_yaml, site_yaml
+
+    if site is None:
+        return service_yaml(service)
+    from services.compose import load_sites
+
+    (found, *_) = load_sites(service, site)
+    return site_yaml(found)

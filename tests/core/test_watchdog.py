@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+
+from core.errors import SettingsError
+from core.watchdog import MEMORY_NAME, Watchdog, beat, folder_in
+
+START = datetime(2026, 3, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Wall:
+    """A wall clock that may also go backwards."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("the watchdog waits on its stop event")
+
+
+class World:
+    """A folder, a clock, and what was told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder_in(folder)
+        self.clock = Wall()
+        self.told: list[tuple[str, str]] = []
+
+    def watchdog(self, *sites: str) -> Watchdog:
+        def notify(site: str, sentence: str) -> None:
+            self.told.append((site, sentence))
+
+        return Watchdog(self.folder, sites or ("a",), 26, notify, self.clock)
+
+    def beat(self, site: str = "a") -> None:
+        day = (self.clock.time - timedelta(days=1)).date()
+        beat(self.folder, site, day, self.clock.time)
+
+    def later(self, hours: float) -> None:
+        self.clock.time += hours * HOUR
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_healthy_site_stays_silent(world: World) -> None:
+    dog = world.watchdog()
+    for _ in range(10):
+        world.beat()
+        for _ in range(24):
+            assert dog.check() == []
+            world.later(1)
+
+
+def test_days_not_closed_wake_it_once_a_day(world: World) -> None:
+    world.beat()
+    dog = world.watchdog()
+    told_after = []
+    for hour in range(80):
+        if dog.check():
+            told_after.append(hour)
+        world.later(1)
+    assert told_after == [27, 51, 75]
+    assert world.told[0] == (
+        "a",
+        "Site a is silent: no closed day has reached alerting for 27 h (limit 26 h); the last was "
+        "2026-02-28. Until it is heard again, count on no warning of motion there: no alarm is not "
+        "safety.",
+    )
+
+
+def test_return_of_the_beats_is_told_once(world: World) -> None:
+    world.beat()
+    dog = world.watchdog()
+    world.later(30)
+    assert len(dog.check()) == 1
+    world.beat()
+    assert dog.check() == ["Site a is heard again: the day 2026-03-01 was closed."]
+    assert dog.check() == []
+    world.later(27)
+    assert "is silent" in dog.check()[0]
+
+
+def test_site_that_never_closed_a_day(world: World) -> None:
+    dog = world.watchdog()
+    assert dog.check() == []
+    world.later(27)
+    assert "none ever did" in dog.check()[0]
+
+
+def test_restart_neither_repeats_nor_starts_anew(world: World) -> None:
+    for hour in range(60):
+        world.watchdog().check()
+        assert len(world.told) == (hour >= 27) + (hour >= 51)
+        world.later(1)
+
+
+def test_one_silent_site_among_healthy_ones(world: World) -> None:
+    for site in "abc":
+        world.beat(site)
+    dog = world.watchdog("a", "b", "c")
+    world.later(30)
+    for site in "ac":
+        world.beat(site)
+    dog.check()
+    assert [site for site, _ in world.told] == ["b"]
+
+
+def test_clock_set_back_delays_by_one_limit_at_most(world: World) -> None:
+    world.later(24 * 365)
+    world.beat()
+    dog = world.watchdog()
+    assert dog.check() == []
+    world.later(-24 * 365)
+    assert dog.check() == []
+    world.later(27)
+    assert len(dog.check()) == 1
+
+
+def test_beat_of_the_future_does_not_hide_silence(world: World) -> None:
+    beat(world.folder, "a", date(2030, 1, 1), START + timedelta(days=1000))
+    dog = world.watchdog()
+    dog.check()
+    world.later(27)
+    assert len(dog.check()) == 1
+
+
+def test_clock_set_back_after_telling_is_no_return_of_beats(world: World) -> None:
+    world.beat()
+    dog = world.watchdog()
+    world.later(30)
+    assert len(dog.check()) == 1
+    world.later(-20)
+    assert dog.check() == []
+    world.later(23)
+    assert dog.check() == []
+    world.later(4)
+    assert "is silent" in dog.check()[0]
+
+
+def test_clock_set_forward_tells(world: World) -> None:
+    world.beat()
+    dog = world.watchdog()
+    world.later(24 * 365)
+    assert len(dog.check()) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b'{"site":"a"}',
+        b'{"site":"b","day":"2026-02-28","at":"2026-03-01T01:00:00Z"}',
+        b'{"site":"a","day":"2026-02-28","at":"2026-03-01T01:00:00"}',
+        b" " * (2 << 20),
+    ],
+)
+def test_corrupt_file_counts_as_silent_and_says_so(world: World, content: bytes) -> None:
+    world.beat()
+    dog = world.watchdog()
+    assert dog.check() == []
+    (world.folder / "a.json").write_bytes(content)
+    (sentence,) = dog.check()
+    assert "heartbeat file is damaged" in sentence
+    assert dog.check() == []
+    world.later(1)
+    world.beat()
+    assert "heard again" in dog.check()[0]
+
+
+def test_folder_in_place_of_the_file_counts_as_silent(world: World) -> None:
+    (world.folder / "a.json").mkdir(parents=True)
+    assert "cannot be read" in world.watchdog().check()[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"a":{"beat_at":null,"since":"2026-03-01"}}'])
+def test_corrupt_memory_is_begun_anew(world: World, content: bytes) -> None:
+    world.beat()
+    world.later(30)
+    world.watchdog().check()
+    (world.folder / MEMORY_NAME).write_bytes(content)
+    assert len(world.watchdog().check()) == 1
+
+
+def test_memory_without_offset_is_forgotten(world: World) -> None:
+    world.beat()
+    (world.folder / MEMORY_NAME).write_text(
+        json.dumps({"a": {"beat_at": None, "since": "2026-03-01T00:00:00"}})
+    )
+    assert world.watchdog().check() == []
+
+
+def test_what_could_not_be_told_is_tried_again_and_stops_no_other(world: World) -> None:
+    fails = {"a"}
+    told = []
+
+    def notify(site: str, sentence: str) -> None:
+        if site in fails:
+            raise OSError(f"{site}: mail to duty@example.org failed")
+        told.append(site)
+
+    dog = Watchdog(world.folder, ("a", "b"), 26, notify, world.clock)
+    dog.check()
+    world.later(27)
+    with structlog.testing.capture_logs() as logs:
+        dog.check()
+    assert told == ["b"]
+    assert "@" not in str(logs)
+    fails.clear()
+    dog.check()
+    assert told == ["b", "a"]
+
+
+def test_disk_that_takes_nothing_does_not_stop_it(world: World, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    world.folder = blocked / "heartbeat"
+    dog = world.watchdog()
+    told_after = []
+    for hour in range(50):
+        if dog.check():
+            told_after.append(hour)
+        world.later(1)
+    assert told_after == [0, 24, 48]
+
+
+def test_beat_is_written_whole(world: World) -> None:
+    world.beat()
+    world.later(24)
+    world.beat()
+    assert [path.name for path in world.folder.iterdir()] == ["a.json"]
+    assert json.loads((world.folder / "a.json").read_bytes()) == {
+        "site": "a",
+        "day": "2026-03-01",
+        "at": "2026-03-02T01:00:00Z",
+    }
+
+
+@pytest.mark.parametrize("site", ["", "../a", "a/b", "a.b", "a" * 65])
+def test_bad_site_name_touches_no_file(world: World, site: str) -> None:
+    with pytest.raises(SettingsError, match="not the name of a site"):
+        beat(world.folder, site, date(2026, 3, 1), START)
+    with pytest.raises(SettingsError, match="not the name of a site"):
+        world.watchdog(site)
+
+
+def test_run_checks_until_it_is_stopped(world: World) -> None:
+    world.beat()
+    world.later(27)
+    stop = threading.Event()
+
+    def notify(site: str, sentence: str) -> None:
+        stop.set()
+
+    dog = Watchdog(world.folder, ("a",), 26, notify, world.clock)
+    thread = threading.Thread(target=dog.run, args=(stop, 0.01))
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()

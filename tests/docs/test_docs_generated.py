@@ -1,0 +1,158 @@
+"""The generated pages are those the code makes now, and what they list is all there is."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core import asyncapi, plugins
+from core.artifacts import MemoryArtifacts
+from core.errors import BadInputError, SlopewatchError
+from core.events import ALERTS, ASSESSMENTS, EVENT_TYPES, OBSERVATIONS, Event, identity
+from core.evidence import Evidence
+from core.ledger import LedgerState
+from core.lexicon import BY_NAME
+from core.outlet import DEAD_LETTER_CODES
+from core.settings import Service
+from core.stage import Input
+from core.statestore import open_states
+from core.telemetry import METRICS, Telemetry
+from services import compose, reference
+from services.alerting.rules import cusum, velocity
+from services.alerting.service import AlertingStage
+from services.alerting.thresholds import Limits, ThresholdTable
+from services.inference.service import InferenceStage
+from services.inference.state import SiteState
+from services.inference.track import FIGURES
+from services.ingest.feed import REJECTION_CODES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize("name", reference.pages())
+def test_the_page_is_the_one_made_from_the_code(name):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert text == reference.pages()[name], "run: python -m services.reference"
+
+
+def test_one_command_writes_them_all(tmp_path):
+    written = {path.name for path in reference.write(tmp_path)}
+    assert written == {*reference.pages(), "asyncapi.yaml", "events.md"}
+
+
+def test_metrics_page_table_and_registry_name_the_same():
+    documented = set(re.findall(r"^\| `(slopewatch_\w+)`", (DOCS / "metrics.md").read_text(), re.M))
+    assert documented == {metric.name for metric in METRICS}
+    served = {family.name for family in Telemetry().registry.collect()}
+    assert served == {name.removesuffix("_total") for name in documented}
+
+
+def test_settings_page_names_every_plug_in_and_field():
+    text = (DOCS / "settings.md").read_text(encoding="utf-8")
+    for package, _ in reference.PLUGINS.values():
+        for name in plugins.names(package):
+            section = text.split(f"\n### {name}\n", maxsplit=1)[1]
+            for field in plugins.load(package, name).Settings.model_fields:
+                assert f"| `{field}` |" in section, (name, field)
+
+
+def test_the_example_site_is_accepted_by_its_plug_ins():
+    site = reference._example()
+    packages = {heading: package for heading, (package, _) in reference.PLUGINS.items()}
+    named = {
+        "Feeds": site.feeds,
+        "Sources": site.sources,
+        "Models": (site.model,),
+        "Rules": site.rules,
+        "Notifiers": tuple(recipient.notifier for recipient in site.recipients),
+    }
+    for heading, given in named.items():
+        for plugin in given:
+            plugins.settings(packages[heading], plugin.model_dump())
+
+
+def test_every_reason_in_the_code_has_its_row_and_its_page():
+    page = (DOCS / "rejections.md").read_text(encoding="utf-8")
+    known = {**REJECTION_CODES, **DEAD_LETTER_CODES}
+    assert set(re.findall(r"^\| `([RD]\d\d)`", page, re.M)) == set(known)
+    used = {
+        code
+        for folder in ("core", "services")
+        for path in (ROOT / folder).rglob("*.py")
+        for code in re.findall(r"\"([RD]\d\d)\"", path.read_text(encoding="utf-8"))
+    }
+    assert used == set(known)
+
+
+def test_history_of_a_track_is_named_in_the_lexicon():
+    assert set(FIGURES) <= set(BY_NAME)
+
+
+def test_figures_of_votes_are_named_in_the_lexicon():
+    epochs = 40
+    series = np.ones((epochs, 1))
+    evidence = Evidence(
+        units=("a",),
+        epoch_day=np.arange(epochs) * 12,
+        innovation_z=series,
+        velocity_mm_d=series,
+        velocity_sd_mm_d=series / 10,
+        acceleration_mm_d2=series,
+        acceleration_sd_mm_d2=series,
+        out_of_range=np.zeros((epochs, 1), bool),
+        los_factor=np.array([0.5]),
+        point_unit=np.array([0]),
+        point_velocity_mm_d=np.ones((3, 1)),
+        point_velocity_sd_mm_d=np.ones((3, 1)),
+    )
+    table = ThresholdTable(
+        "test", {"velocity": Limits(50, 500, 5000), "cusum": Limits(5.0, 10.0, 20.0)}
+    )
+    for module in (velocity, cusum):
+        for vote in module.open(module.Settings(), table).vote(evidence, "t1"):
+            assert vote.calibrated
+            assert vote.figures
+            assert set(vote.figures) <= set(BY_NAME)
+
+
+def test_topics_that_are_made_are_the_channels():
+    made = {spec.name: spec for spec in compose.TOPICS}
+    assert set(made) == {channel.topic for channel in asyncapi.CHANNELS}
+    assert all(spec.retention is None for spec in made.values()), "docs/streams.md: kept for ever"
+    text = (DOCS / "streams.md").read_text(encoding="utf-8")
+    assert {spec.partitions for spec in made.values()} == {8}
+    assert "topics of 8 partitions" in text
+    assert f"for {Service().watchdog_hours:g} h by the" in text
+
+
+def accepted_by(stage, state, refusal: str) -> set[str]:
+    """Types that a stage reads: all but those it refuses as not belonging to its inbox."""
+    from tests_docs_samples import event_of
+
+    read = set()
+    for name, cls in EVENT_TYPES.items():
+        event: Event = event_of(cls)
+        try:
+            stage.handle(state, Input(event, 1, event.available_at))
+        except BadInputError as error:
+            if refusal in str(error):
+                continue
+        except SlopewatchError:
+            pass
+        read.add(name)
+    return read
+
+
+def test_channels_hold_what_their_readers_read():
+    channels = {c.topic: {cls.NAME for cls in c.types} for c in asyncapi.CHANNELS}
+    states = open_states("memory://")
+    inference = InferenceStage(states, MemoryArtifacts())
+    assert accepted_by(inference, SiteState(), "does not belong") == channels[OBSERVATIONS]
+    states.close()
+    alerting = AlertingStage(None, MemoryArtifacts())
+    read = accepted_by(alerting, LedgerState(None, ""), "does not read")
+    assert read == channels[ASSESSMENTS]
+    assert channels[ALERTS] == {"alert-changed"}
+    assert identity("a") != identity("b")
