@@ -144,7 +144,8 @@ def numbers(arrays: Arrays, name: str) -> npt.NDArray[np.float64]:
     """One array as float64; `BadInputError` where it is missing or holds no real numbers."""
     values = arrays.get(name)
     if values is None:
-        raise BadInputError(f"artifact lacks {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
+        there = ", ".join(sorted(arrays)) or "nothing"
+        raise BadInputError(f"artifact lacks {name!r}; it has {there}")
     if values.dtype.kind not in "fiub":
         raise BadInputError(f"artifact: {name} holds {values.dtype}, not numbers")
     return values.astype(np.float64)

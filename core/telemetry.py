@@ -93,7 +93,7 @@ METRICS = (
         "slopewatch_notifications_total",
         "counter",
         ("channel", "outcome"),
-        "sendings by outcome: sent, failed, retried",
+        "sendings by outcome: sent, repeated (perhaps sent before), retried, failed",
     ),
 )
 

@@ -15,7 +15,7 @@ import structlog
 
 from core.artifacts import Artifacts, open_artifacts
 from core.clock import Clock, SystemClock, end_of, midnight
-from core.errors import SettingsError, SlopewatchError
+from core.errors import SettingsError, SlopewatchError, UnavailableError
 from core.eventlog import EventLog, TopicSpec, open_log
 from core.events import (
     ALERTS,
@@ -48,6 +48,7 @@ from services.ingest.service import Ingest, Poll
 
 PARTITIONS = 8
 UPKEEP_S = 5.0
+THRESHOLDS = "twin-1.json"
 TOPICS = (
     TopicSpec(OBSERVATIONS, PARTITIONS),
     TopicSpec(ASSESSMENTS, PARTITIONS),
@@ -274,7 +275,7 @@ class Configured:
 
 def shipped_table() -> bytes:
     """The calibrated threshold table of this release."""
-    return (resources.files("services.alerting") / "tables" / "thresholds.json").read_bytes()
+    return (resources.files("services.alerting") / "tables" / THRESHOLDS).read_bytes()
 
 
 def load_sites(service: Service, only: str | None = None) -> list[Site]:
@@ -298,9 +299,15 @@ def make_watchdog(service: Service) -> Watchdog:
     recipients = Recipients(sites.get, service)
 
     def tell(name: str, sentence: str) -> None:
+        message = silence_message(sites[name], sentence, clock.now())
+        failures = []
         for recipient in sites[name].recipients:
-            message = silence_message(sites[name], sentence, clock.now())
-            recipients(name, recipient.id).send(message, message.id)
+            try:
+                recipients(name, recipient.id).send(message, message.id)
+            except SlopewatchError as error:
+                failures.append(f"{recipient.id}: {error}")
+        if failures and len(failures) == len(sites[name].recipients):
+            raise UnavailableError(f"nobody could be told that {name} is silent: {failures}")
 
     return Watchdog(folder_in(service.data), sites, service.watchdog_hours, tell, clock)
 
@@ -309,7 +316,7 @@ def silence_message(site: Site, sentence: str, now: datetime) -> Message:
     """What the watchdog says when the pipeline itself is silent (or is heard again)."""
     heard = "heard again" in sentence
     return Message(
-        id=identity("watchdog", site.name, sentence, now.date()),
+        id=identity("watchdog", site.name, heard, now.date()),
         kind="coverage",
         site=site.name,
         title=site.title or site.name,
@@ -358,7 +365,11 @@ class Scheduler:
                 structlog.get_logger().info("site configured", site=site.name, changes=changed)
         self._app.activate_release(sites)
         for site in sites:
-            polls[site.name] = self._app.ingest.tick(site)
+            try:
+                polls[site.name] = self._app.ingest.tick(site)
+            except SlopewatchError as error:
+                # One site's trouble must not keep the others from being asked.
+                structlog.get_logger().error("site not asked", site=site.name, reason=str(error))
         return polls
 
     def run(self, stop: threading.Event) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -169,8 +168,3 @@ def names_twice(sites: dict[Path, Site]) -> Iterator[Remark]:
         elif site.name != path.stem:
             told = f"is {site.name!r}: --site takes that, not the file's name {path.stem!r}"
             yield Remark("warning", str(path), "name", told)
-
-
-def reachable_folder(folder: Path) -> bool:
-    """Whether a folder is there and may be read."""
-    return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)

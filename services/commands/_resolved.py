@@ -7,17 +7,19 @@ import math
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
 from pydantic import BaseModel
 
 from core import plugins
-from core.settings import Plugin, Recipient, Service, Site
+from core.settings import Plugin, Service, Site
 
 MASK = "***"
 _SECRET_NAME = re.compile(r"password|secret|token|api_?key|credential", re.IGNORECASE)
+_USER = re.compile(r"://[^/?#]*@")
+_QUERY_VALUE = re.compile(r"(?<=[?&])(?P<name>[^=&#]*)=(?!\{\w+\}(?:[&#]|$))[^&#]*")
 
 
 def service_yaml(service: Service) -> str:
@@ -54,7 +56,7 @@ def _tree(values: BaseModel, indent: str, packages: dict[str, str]) -> Iterator[
             for item in value:
                 yield from _item(item, name, indent + "  ", packages)
         else:
-            yield f"{head} {_scalar(name, value, isinstance(values, Recipient))}{note}"
+            yield f"{head} {_scalar(name, value)}{note}"
 
 
 def _item(item: BaseModel, name: str, indent: str, packages: dict[str, str]) -> Iterator[str]:
@@ -76,11 +78,11 @@ def _plugin(plugin: Plugin, package: str, indent: str) -> Iterator[str]:
     yield from _tree(settings, indent, {})
 
 
-def _scalar(name: str, value: Any, public: bool = False) -> str:
+def _scalar(name: str, value: Any) -> str:
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     builtin = json.loads(msgspec.json.encode(value, enc_hook=str))
-    hidden = not public and not name.endswith("_env") and _SECRET_NAME.search(name)
+    hidden = not name.endswith("_env") and _SECRET_NAME.search(name)
     shown = MASK if hidden and isinstance(builtin, str) and builtin else _masked(builtin)
     text = yaml.safe_dump(shown, default_flow_style=True, width=math.inf, allow_unicode=True)
     return text.removesuffix("...\n").strip()
@@ -95,14 +97,8 @@ def _masked(value: Any) -> Any:
 
 
 def _masked_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return MASK
-    user, at, host = parts.netloc.rpartition("@")
-    place = f"{user.partition(':')[0]}:{MASK}@{host}" if at and ":" in user else parts.netloc
-    query = re.sub(r"=[^&]*", f"={MASK}", parts.query)
-    return urlunsplit((parts.scheme, place, parts.path, query, parts.fragment))
+    """Without user, password and the values of a query; `{since}` and its like stay."""
+    return _QUERY_VALUE.sub(rf"\g<name>={MASK}", _USER.sub(f"://{MASK}@", text))
 
 
 def _host_only(url: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from core.settings import Service, Site
+from core.errors import SettingsError
+from core.settings import Service, Site, load_site
 from services.commands._remarks import (
     Remark,
     names_twice,
@@ -51,7 +52,20 @@ def show(service: Service, site: str | None) -> str:
 
     if site is None:
         return service_yaml(service)
-    from services.compose import load_sites
+    return site_yaml(_site(service, site))
 
-    (found, *_) = load_sites(service, site)
-    return site_yaml(found)
+
+def _site(service: Service, name: str) -> Site:
+    """The site of this name; a file of another site may be broken."""
+    for path in site_files(service):
+        try:
+            found = load_site(path)
+        except SettingsError:
+            if path.stem == name:
+                raise
+            continue
+        if found.name == name:
+            return found
+    raise SettingsError(
+        f"no site {name!r} in {service.sites}: `slopewatch site new {name} --at LAT,LON` makes it"
+    )

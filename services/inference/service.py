@@ -53,6 +53,7 @@ from services.inference.store import InferenceStore
 from services.inference.track import Entry, Track, Values, add_epoch, new_track, refold
 
 Said = tuple[SiteState, list[Outcome]]
+FIRST_DAY = date(1900, 1, 1)
 FURTHEST_AHEAD = timedelta(days=1)
 _TRACK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 LARGEST_MM = 1e6
@@ -286,7 +287,7 @@ def _model(site: Site) -> Model:
 
 
 def _check_date(data: EventData, given: Input) -> None:
-    """`BadInputError` for a datum of a day that is still to come.
+    """`BadInputError` for a datum of a day that is still to come, or of no satellite's time.
 
     The fold runs in valid time: one epoch of 2099 would be the newest one for good.
     """
@@ -300,6 +301,8 @@ def _check_date(data: EventData, given: Input) -> None:
             day = data.epoch
         case InterferogramReady():
             day = max(data.reference, data.secondary)
+    if day < FIRST_DAY:
+        raise BadInputError(f"{data.NAME} of {day} lies before {FIRST_DAY}")
     if day > given.now.date() + FURTHEST_AHEAD:
         raise BadInputError(f"{data.NAME} of {day} was known on {given.now.date()}, before it")
 

@@ -135,16 +135,23 @@ class Ingest:
         today = self._clock.now().date()
         poll = Poll()
         events = []
+        done: dict[str, date] = {}
         for plugin, feed in self.feeds(site, only):
             cursor = self._cursor.get(site.name, feed.name)
             since = cursor - OVERLAP if cursor else first_day(site, today)
             found = self._ask(site, plugin, feed, since, today, poll, backfill=False)
             if found is not None:
                 events += found
-                self._cursor.set(site.name, feed.name, today)
+                done[feed.name] = today
         if only is None:
-            events = self._with_closed_days(site, events, today - timedelta(days=1), poll)
+            closed = self._closed_days(site, today - timedelta(days=1))
+            events = sorted([*events, *closed], key=lambda e: e.valid_time)
+            if closed:
+                done["day closed"] = today - timedelta(days=1)
         self._append(OBSERVATIONS, events)
+        # Only now: a cursor that was ahead of the log would lose what lies between.
+        for name, day in done.items():
+            self._cursor.set(site.name, name, day)
         return poll
 
     def poll(self, site: Site, only: str, since: date, until: date) -> Poll:
@@ -193,7 +200,7 @@ class Ingest:
         """The site's feeds and sources, opened once."""
         listed = [(FEEDS, p) for p in site.feeds] + [(SOURCES, p) for p in site.sources]
         chosen = [(package, p) for package, p in listed if only in {None, p.kind}]
-        if not chosen:
+        if only is not None and not chosen:
             kinds = ", ".join(p.kind for _, p in listed) or "none"
             raise SlopewatchError(f"site {site.name} has no feed {only!r}; it has: {kinds}")
         for package, plugin in chosen:
@@ -288,19 +295,13 @@ class Ingest:
         data = DeadLettered(code="R08", reason=str(error), origin=feed)
         return self._event(site, feed, now, now, data)
 
-    def _with_closed_days(
-        self, site: Site, events: list[Event], last: date, poll: Poll
-    ) -> list[Event]:
-        """Observations and all days still open up to `last`, in the order of their valid time."""
+    def _closed_days(self, site: Site, last: date) -> list[Event]:
+        """The events that close all days still open up to `last`, in their order."""
         done = self._cursor.get(site.name, "day closed")
         first = done + timedelta(days=1) if done else min(first_day(site, last), last)
         now = self._clock.now()
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        events += [closed_day(site.name, d, now, catching_up=d != last) for d in days]
-        events.sort(key=lambda e: e.valid_time)
-        if days:
-            self._cursor.set(site.name, "day closed", last)
-        return events
+        return [closed_day(site.name, d, now, catching_up=d != last) for d in days]
 
     def _append(self, topic: str, events: Sequence[Event]) -> None:
         """Append in order; returns once the log has all of them."""

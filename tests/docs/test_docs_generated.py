@@ -7,23 +7,14 @@ import numpy as np
 import pytest
 
 from core import asyncapi, plugins
-from core.artifacts import MemoryArtifacts
-from core.errors import BadInputError, SlopewatchError
-from core.events import ALERTS, ASSESSMENTS, EVENT_TYPES, OBSERVATIONS, Event, identity
 from core.evidence import Evidence
-from core.ledger import LedgerState
 from core.lexicon import BY_NAME
 from core.outlet import DEAD_LETTER_CODES
 from core.settings import Service
-from core.stage import Input
-from core.statestore import open_states
 from core.telemetry import METRICS, Telemetry
 from services import compose, reference
 from services.alerting.rules import cusum, velocity
-from services.alerting.service import AlertingStage
 from services.alerting.thresholds import Limits, ThresholdTable
-from services.inference.service import InferenceStage
-from services.inference.state import SiteState
 from services.inference.track import FIGURES
 from services.ingest.feed import REJECTION_CODES
 
@@ -125,34 +116,3 @@ def test_topics_that_are_made_are_the_channels():
     assert {spec.partitions for spec in made.values()} == {8}
     assert "topics of 8 partitions" in text
     assert f"for {Service().watchdog_hours:g} h by the" in text
-
-
-def accepted_by(stage, state, refusal: str) -> set[str]:
-    """Types that a stage reads: all but those it refuses as not belonging to its inbox."""
-    from tests_docs_samples import event_of
-
-    read = set()
-    for name, cls in EVENT_TYPES.items():
-        event: Event = event_of(cls)
-        try:
-            stage.handle(state, Input(event, 1, event.available_at))
-        except BadInputError as error:
-            if refusal in str(error):
-                continue
-        except SlopewatchError:
-            pass
-        read.add(name)
-    return read
-
-
-def test_channels_hold_what_their_readers_read():
-    channels = {c.topic: {cls.NAME for cls in c.types} for c in asyncapi.CHANNELS}
-    states = open_states("memory://")
-    inference = InferenceStage(states, MemoryArtifacts())
-    assert accepted_by(inference, SiteState(), "does not belong") == channels[OBSERVATIONS]
-    states.close()
-    alerting = AlertingStage(None, MemoryArtifacts())
-    read = accepted_by(alerting, LedgerState(None, ""), "does not read")
-    assert read == channels[ASSESSMENTS]
-    assert channels[ALERTS] == {"alert-changed"}
-    assert identity("a") != identity("b")

@@ -17,12 +17,53 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
-TERMS = """
-acquisition epoch pair displacement velocity component slope unit, track reference innovation
-evidence forecast vote verdict alert notification level coverage watched stale blind vintage
-valid_time available_at processed_at as_of at_seq historical news site stage inbox outcome parked
-rejection deadline ledger decision chain head twin truth checkpoint archive
-""".split()
+TERMS = [
+    "acquisition",
+    "epoch",
+    "pair",
+    "displacement",
+    "velocity",
+    "component",
+    "slope",
+    "unit,",
+    "track",
+    "reference",
+    "innovation",
+    "evidence",
+    "forecast",
+    "vote",
+    "verdict",
+    "alert",
+    "notification",
+    "level",
+    "coverage",
+    "watched",
+    "stale",
+    "blind",
+    "vintage",
+    "valid_time",
+    "available_at",
+    "processed_at",
+    "as_of",
+    "at_seq",
+    "historical",
+    "news",
+    "site",
+    "stage",
+    "inbox",
+    "outcome",
+    "parked",
+    "rejection",
+    "deadline",
+    "ledger",
+    "decision",
+    "chain",
+    "head",
+    "twin",
+    "truth",
+    "checkpoint",
+    "archive",
+]
 
 
 def name_of(page: Path) -> str:
@@ -146,13 +187,6 @@ def test_nothing_names_a_machine_or_a_registry():
         content = path.read_bytes()
         found = [text for text in forbidden if text.encode() in content]
         assert not found, f"{name} names {found}"
-
-
-def test_the_lock_names_the_public_registry_only():
-    text = (ROOT / "uv.lock").read_text(encoding="utf-8")
-    public = ("https://pypi." + "org/simple", "https://files.python" + "hosted.org/")
-    hosts = re.findall(r"(?:registry|url) = \"([^\"]+)\"", text)
-    assert all(host.startswith(public) for host in hosts)
 
 
 def test_the_licence_is_whole():
