@@ -69,7 +69,12 @@ class Reference(Tree):
 class Noise(Tree):
     """What an epoch's variance and the slope's freedom to change are taken to be."""
 
-    rate_walk_mm2_d3: float = Field(1e-4, gt=0, description="random walk of velocity, q")
+    rate_walk_mm2_d3: float = Field(
+        1.5e-3,
+        gt=0,
+        description="random walk of velocity, q; the default is the one that the shipped "
+        "thresholds were calibrated with, smaller for steadier ground",
+    )
     velocity_prior_sd_mm_d: float = Field(1.0, ge=1.0)
     atmosphere_sd_mm: float | None = Field(
         None, ge=0, description="shared by a unit's points; none: from the distance to reference"

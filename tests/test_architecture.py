@@ -43,9 +43,9 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_import_contracts_are_kept():
+    lint = "from importlinter.cli import lint_imports_command as lint; lint()"
     run = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
-        + ["--config", ".importlinter", "--no-cache"],
+        [sys.executable, "-c", lint, "--config", ".importlinter", "--no-cache"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -38,8 +38,8 @@ INTRO = """Everything here is simulated: three slopes above a reservoir that doe
 true motion is known every day, so the page can show it beside what the satellite saw.
 
 The failing slope accelerates and fails, the aborting one accelerates and stops, the quiet one \
-only creeps. Data were polled by the real clients from a stand-in for the real catalogues, and every \
-alert was sent by mail and as a signed webhook to sinks on this machine."""
+only creeps. Data were polled by the real clients from a stand-in for the real catalogues, and \
+every alert was sent by mail and as a signed webhook to sinks on this machine."""
 
 Echo = Callable[[str], None]
 

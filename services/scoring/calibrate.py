@@ -172,11 +172,16 @@ def _of_100(one: Score) -> int:
 
 def _cannot_show(scores: Mapping[str, Score]) -> list[str]:
     red = scores["red"]
+    apart = {
+        kind: red.site_years["all"] * (YEARS - score.DROPPED_YEARS) / red.site_years[kind]
+        for kind in ("aborted", "step")
+    }
     return [
         f"Red rests on {red.episodes['all']} false alarms in {red.site_years['all']:.0f} simulated "
         "unit-years: its rate beyond the laws of this simulation is not known.",
-        "The mixture holds one aborted ramp and one storm step in 16 unit-years each; how often a "
-        "real slope has them is not known, and the rates move with it.",
+        f"The mixture holds one aborted ramp in {apart['aborted']:.0f} unit-years and one storm "
+        f"step in {apart['step']:.0f}; how often a real slope has them is not known, and the rates "
+        "move with it.",
         "Simulated sites carry the figures; no real failure was used.",
     ]
 

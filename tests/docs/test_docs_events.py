@@ -27,6 +27,7 @@ from core.events import (
 from core.ledger import LedgerState
 from core.stage import Input
 from core.statestore import open_states
+from services import reference
 from services.alerting.service import AlertingStage
 from services.inference.service import InferenceStage
 from services.inference.state import SiteState
@@ -151,7 +152,10 @@ def test_channels_hold_what_their_readers_read():
     channels = {c.topic: {cls.NAME for cls in c.types} for c in asyncapi.CHANNELS}
     states = open_states("memory://")
     inference = InferenceStage(states, MemoryArtifacts())
-    assert accepted_by(inference, SiteState(), "does not belong") == channels[OBSERVATIONS]
+    assert (
+        accepted_by(inference, SiteState(site=reference._example()), "does not belong")
+        == channels[OBSERVATIONS]
+    )
     states.close()
     alerting = AlertingStage(None, MemoryArtifacts())
     read = accepted_by(alerting, LedgerState(None, ""), "does not read")

@@ -10,6 +10,9 @@ import numpy as np
 
 from services.demo.standin.site import StandInSite
 
+ATMOSPHERE_SD_MM = 3.0
+"""As in the calibration of the shipped thresholds."""
+
 
 def site_tree(
     site: StandInSite,
@@ -41,6 +44,7 @@ def site_tree(
             {"kind": "usgs", "site": site.station_level, "parameter": "62614"},
         ],
         "sources": [_source(site, base_url.rstrip("/"))],
+        "noise": {"atmosphere_sd_mm": ATMOSPHERE_SD_MM},
         "model": {"kind": "kalman"},
         "rules": [{"kind": "velocity"}, {"kind": "cusum"}],
         "recipients": [dict(recipient) for recipient in recipients],
