@@ -41,7 +41,8 @@ def store_findings(service: Service, *, network: bool) -> Iterator[Finding]:
             try:
                 yield look(url)
             except (SlopewatchError, OSError, sqlite3.Error) as error:
-                yield Finding(what, "problem", f"{error}", "mend what this says, then look again")
+                told = str(error) if isinstance(error, SlopewatchError) else f"{url}: {error}"
+                yield Finding(what, "problem", told, "mend what this says, then look again")
 
 
 def _path(url: str) -> Path:

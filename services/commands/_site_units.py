@@ -93,7 +93,7 @@ def read_units(path: Path) -> list[Unit]:
         units = [_unit(one, number) for number, one in enumerate(found, start=1)]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         kind = "KML" if xml else "GeoJSON"
-        reason = "a part of it has another form" if isinstance(error, KeyError) else error
+        reason = error if isinstance(error, ValueError) else "a part of it has another form"
         raise SettingsError(f"{path} is no {kind} of polygons: {reason}") from error
     if not units:
         raise SettingsError(f"{path} holds no polygon: draw each slope unit as one polygon")

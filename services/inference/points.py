@@ -50,8 +50,8 @@ def read_points(content: bytes, site: Site) -> Points:
     columns = [numbers(arrays, name) for name in names]
     if columns[0].ndim != 1 or any(c.shape != columns[0].shape for c in columns):
         raise BadInputError("points artifact: lon, lat and los_* must have one value a point")
-    if not all(np.isfinite(c).all() for c in columns):
-        raise BadInputError("points artifact: a place or a line of sight is not finite")
+    if not all(np.isfinite(c).all() for c in columns[:2]):
+        raise BadInputError("points artifact: a place is not finite")
     lon, lat, los = columns[0], columns[1], np.stack(columns[2:])
     unit = _unit_of(lon, lat, site)
     membership = (unit[None, :] == np.arange(len(site.slope_units))[:, None]).astype(float)

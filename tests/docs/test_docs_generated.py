@@ -7,16 +7,21 @@ import numpy as np
 import pytest
 
 from core import asyncapi, plugins
+from core.eventlog._settings import LogSettings
 from core.evidence import Evidence
+from core.intake import LARGEST_COMMIT_BYTES
 from core.lexicon import BY_NAME
 from core.outlet import DEAD_LETTER_CODES
 from core.settings import Service
 from core.telemetry import METRICS, Telemetry
+from core.worker import LONGEST_BACKOFF
 from services import compose, reference
 from services.alerting.rules import cusum, velocity
+from services.alerting.sender import Retry
 from services.alerting.thresholds import Limits, ThresholdTable
 from services.inference.track import FIGURES
 from services.ingest.feed import REJECTION_CODES
+from services.ingest.service import OVERLAP
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -112,7 +117,22 @@ def test_topics_that_are_made_are_the_channels():
     made = {spec.name: spec for spec in compose.TOPICS}
     assert set(made) == {channel.topic for channel in asyncapi.CHANNELS}
     assert all(spec.retention is None for spec in made.values()), "docs/streams.md: kept for ever"
-    text = (DOCS / "streams.md").read_text(encoding="utf-8")
-    assert {spec.partitions for spec in made.values()} == {8}
-    assert "topics of 8 partitions" in text
-    assert f"for {Service().watchdog_hours:g} h by the" in text
+
+
+def test_figures_in_the_promises_are_those_of_the_code():
+    text = " ".join((DOCS / "streams.md").read_text(encoding="utf-8").split())
+    retry = Retry()
+    for said in (
+        f"topics of {compose.PARTITIONS} partitions",
+        f"than its lease ({LogSettings('', '').lease_s:g} s)",
+        f"may weigh {LogSettings('', '').max_record_bytes >> 20} MiB",
+        f"pass {LARGEST_COMMIT_BYTES >> 10} KiB",
+        f"up to {LONGEST_BACKOFF.seconds // 60} minutes",
+        f"tried again after {Service().backoff_s:g} s",
+        f"overlaps the last one by {OVERLAP.days} days",
+        f"after {retry.max_age.total_seconds() / 3600:g} h from the first try",
+        f"or {retry.max_attempts} tries",
+        f"from {retry.first.seconds} s to {retry.longest.seconds // 60} minutes",
+        f"has come for {Service().watchdog_hours:g} h of real time",
+    ):
+        assert said in text, said
