@@ -1,0 +1,123 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.testing
+import yaml
+
+from services import cli
+
+SITE = {
+    "name": "demo-slope",
+    "area": [110.0, 31.0, 110.1, 31.1],
+    "reference": {"box": [110.0, 31.0, 110.01, 31.01]},
+    "watched_from": "2024-01-01",
+    "history_from": "2023-12-01",
+    "slope_units": [{"id": "u", "polygon": [[110.02, 31.02], [110.08, 31.02], [110.05, 31.08]]}],
+    "feeds": [
+        {
+            "kind": "table",
+            "at": "rain.csv",
+            "quantity": "rain",
+            "station": "hut",
+            "date_column": "day",
+            "value_column": "mm",
+            "unit": "mm",
+        }
+    ],
+}
+RAIN = "day,mm\n2023-12-05,3.5\n2023-12-06,abc\n2023-12-07,12\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one site and its rain, which is where the user stands."""
+    (tmp_path / "sites").mkdir()
+    (tmp_path / "sites" / "demo-slope.yaml").write_text(yaml.safe_dump(SITE))
+    (tmp_path / "rain.csv").write_text(RAIN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(*arguments: str) -> str:
+    """Standard output and error of a call that ends well."""
+    result = typer.testing.CliRunner().invoke(cli.app, list(arguments))
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['slopewatch', '--help']\n"
+        "from services.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'pydantic', 'sqlalchemy', 'asf_search', 'xarray', 'requests'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    for command in ("demo", "run", "replay", "site", "ingest", "config", "log", "dead-letters"):
+        assert command in done.stdout
+
+
+def test_backfill_then_read_everything_that_was_written(folder: Path) -> None:
+    output = said("ingest", "backfill", "--site", "demo-slope", "--until", "2023-12-20")
+    assert "table: 2 observations" in output
+    assert "table R03: 1 rejected" in output
+    assert "20 days closed" in output
+    tail = said("log", "tail", "observations", "-n", "50")
+    assert "rainfall-observed" in tail
+    event = tail.splitlines()[-1].split()[2]
+    assert '"specversion": "1.0"' in said("log", "show", event)
+    letters = said("dead-letters", "list")
+    assert "R03" in letters
+    assert "abc" in said("dead-letters", "show", letters.split()[2])
+    assert "blind" in said("ledger", "export")
+    assert "whole" in said("ledger", "verify")
+    assert "state: equal; ledger: equal" in said(
+        "replay", "--site", "demo-slope", "--into", str(folder / "again")
+    )
+
+
+def test_a_poll_by_hand_says_what_came(folder: Path) -> None:
+    output = said("ingest", "poll", "table", "--site", "demo-slope", "--since", "2023-12-01")
+    assert "table: 2 observations" in output
+
+
+def test_an_operator_is_heard(folder: Path) -> None:
+    said("ingest", "backfill", "--site", "demo-slope", "--until", "2023-12-20")
+    said(
+        "alerts", "acknowledge", "--site", "demo-slope", "--operator", "ann", "--reason", "seen it"
+    )
+    assert "operator-commanded" in said("log", "tail", "assessments", "-n", "100")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["ingest", "poll", "table", "--site", "nowhere"], "no site 'nowhere'"),
+        (["ingest", "poll", "gsod", "--site", "demo-slope"], "has no feed 'gsod'"),
+        (["log", "tail"], "does not exist"),
+        (["report", "--site", "demo-slope"], "has no state yet"),
+        (["run", "everything"], "no service 'everything'"),
+        (["site", "new", "x", "--at", "here"], "LAT,LON"),
+        (["--config", "missing.yaml", "config", "show"], "cannot read missing.yaml"),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_traceback(
+    folder: Path, arguments: list[str], sentence: str
+) -> None:
+    code = f"import sys; sys.argv = ['slopewatch', *{arguments!r}]; from services.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=False
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
