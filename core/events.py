@@ -175,7 +175,7 @@ class StateUpdated(EventData, frozen=True, kw_only=True):
     """The deformation state moved on: by a new epoch of `track`, or because a day was closed.
 
     `evidence` is the artifact with what rules need per unit and point (see
-    `services.inference.evidence`); `seq` is the site's place in inference's inbox.
+    `core.evidence`); `seq` is the site's place in inference's inbox.
     """
 
     NAME = "state-updated"

@@ -22,9 +22,6 @@ RULES = "services.alerting.rules"
 DEFAULT_RULES = (Plugin(kind="velocity"), Plugin(kind="cusum"))
 """What votes at a site whose file names no rule."""
 
-LEAST_LOS_FACTOR = 0.2
-"""Below this part of the downslope motion the line of sight says too little about it."""
-
 
 class Rule(Protocol):
     """One verdict on the motion of slope units, made from evidence alone."""

@@ -28,9 +28,9 @@ from services.demo.standin import from_twin
 from services.demo.world import outside_world
 from services.page import views
 
-FIRST_DAY = date(2021, 1, 1)
-YEARS = 4
-WATCHED_FROM = date(2024, 1, 1)
+FIRST_DAY = date(2020, 1, 1)
+YEARS = 5
+WATCHED_FROM = date(2023, 11, 1)
 TICK = timedelta(hours=1)
 AFTER_FAILURE = timedelta(days=20)
 
@@ -55,9 +55,9 @@ class Slope:
 
 
 SLOPES = (
-    Slope("failing", "Slope that fails (simulated)", 3_000_000, Kind.FAILING),
-    Slope("aborting", "Slope that accelerates and stops (simulated)", 3_000_001, Kind.ABORTED),
-    Slope("quiet", "Slope that only creeps (simulated)", 3_000_002, Kind.QUIET),
+    Slope("failing", "Slope that fails (simulated)", 3_000_211, Kind.FAILING),
+    Slope("aborting", "Slope that accelerates and stops (simulated)", 3_020_014, Kind.ABORTED),
+    Slope("quiet", "Slope that only creeps (simulated)", 3_040_004, Kind.QUIET),
 )
 
 

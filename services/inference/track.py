@@ -195,7 +195,7 @@ def _fold_one(track: Track, day: int, values: Values, noise: Noise) -> Track:
         track.motion,
         track.points.layout,
         dt,
-        moved - (firm.mean() if firm.size else 0.0),
+        moved - (np.median(firm) if firm.size else 0.0),
         values.sigma_mm**2,
         track.points.shared_mm2,
         track.points.shared_unit_mm2,

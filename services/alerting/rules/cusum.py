@@ -18,9 +18,9 @@ from pydantic import Field
 
 from core.events import Vote
 from core.evidence import Evidence, Floats
+from core.geometry import LEAST_LOS_FACTOR
 from core.settings import Tree
 from services.alerting.rule import (
-    LEAST_LOS_FACTOR,
     LevelIndex,
     highest,
     last,

@@ -18,10 +18,10 @@ from pydantic import Field, model_validator
 
 from core.events import LEVELS, Vote
 from core.evidence import Evidence, Floats
+from core.geometry import LEAST_LOS_FACTOR
 from core.kinematics import mm_yr_from_mm_d, probability_above
 from core.settings import Tree
 from services.alerting.rule import (
-    LEAST_LOS_FACTOR,
     Flags,
     LevelIndex,
     highest,

@@ -64,7 +64,7 @@ class Step(NamedTuple):
     innovation_z: Array
     out_of_range: Array
     measured: Array
-    """Number of points measured, as a float."""
+    """Number of points measured, taken in or not, as a float."""
 
 
 def begin(points: Array, units: Array, velocity_sd_mm_d: float) -> Motion:
@@ -110,9 +110,7 @@ def assimilate(
         _to_points(blocked, layout), xp.full_like(observed_mm, float("nan")), observed_mm
     )
     offset = xp.where(restarts, xp.zeros_like(motion.offset_mm), motion.offset_mm)
-    seen, variance, count = _unit_observation(
-        points, offset, layout, taken, variance_mm2, shared_unit_mm2
-    )
+    seen, variance = _unit_observation(points, offset, layout, taken, variance_mm2, shared_unit_mm2)
     after_units, innovation = update(units, seen, variance)
     after_points, _ = update(points, taken, variance_mm2 + shared_mm2)
     after = Motion(
@@ -123,7 +121,8 @@ def assimilate(
         calm=xp.where(restarts, xp.full_like(calm, -1.0), calm),
     )
     z = innovation.value_mm / xp.sqrt(innovation.variance_mm2)
-    return after, Step(innovation, z, blocked, count)
+    measured = _sum(xp.astype(~xp.isnan(observed_mm), observed_mm.dtype), layout)
+    return after, Step(innovation, z, blocked, measured)
 
 
 def _unstarted(like: Array, velocity_sd_mm_d: float) -> TrendState:
@@ -169,8 +168,8 @@ def _unit_observation(
     observed: Array,
     variance: Array,
     shared: Array,
-) -> tuple[Array, Array, Array]:
-    """Mean displacement of each unit as observed, its variance, and how many points it is of."""
+) -> tuple[Array, Array]:
+    """Mean displacement of each unit as observed, and its variance."""
     xp = array_namespace(observed)
     seen = ~xp.isnan(observed)
     started = ~xp.isnan(points.displacement_mm)
@@ -186,7 +185,7 @@ def _unit_observation(
     level = xp.where(anything, _mean(points.displacement_mm, layout) + news + offset, first)
     own = _sum(xp.where(seen, variance, xp.zeros_like(variance)), layout)
     safe = xp.where(count > 0, count, xp.ones_like(count))
-    return level, own / (safe * safe) + shared, count
+    return level, own / (safe * safe) + shared
 
 
 def _offset(before: TrendState, after: TrendState, offset: Array, layout: Layout) -> Array:
