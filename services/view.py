@@ -13,10 +13,11 @@ from core.clock import Clock
 from core.ledger.ledger import Ledger
 from core.settings import Site
 from core.statestore import SiteRepository, States
+from services.alerting.message import WHOLE_SITE
 from services.alerting.state import UnitAlert, decode_state
 from services.console.view import SiteView, Span, TimelineEntry, TrackView, UnitView
 from services.inference.outlook import daily
-from services.inference.state import SiteState, day_number
+from services.inference.state import SiteState, day_number, day_of
 from services.inference.store import read_state
 from services.inference.track import Track, figure
 
@@ -83,6 +84,7 @@ def _unit(
     last: date,
 ) -> UnitView:
     unit = site.slope_units[index]
+    first = min((day_of(t.days[0]) for t in tracks), default=None)
     changes = [
         (d, c) for d in decisions for c in d["facts"].get("changes", ()) if c["unit"] == unit.id
     ]
@@ -98,8 +100,8 @@ def _unit(
             for t in tracks
             if np.isfinite(figure(t, "seen_mm")[:, index]).any()
         ),
-        levels=_spans(changes, "level", last),
-        coverages=_spans(changes, "coverage", last),
+        levels=_spans(changes, "level", first, alert.level, last),
+        coverages=_spans(changes, "coverage", first, alert.coverage, last),
         timeline=tuple(_entry(d, c) for d, c in changes),
     )
 
@@ -123,20 +125,32 @@ def _track(track: Track, index: int, last: date, rate_walk: float) -> TrackView:
     )
 
 
-def _spans(changes: list[tuple[dict[str, Any], Any]], what: str, last: date) -> tuple[Span, ...]:
-    """Stretches between changes of level or coverage, up to `last`."""
+def _spans(
+    changes: list[tuple[dict[str, Any], Any]], what: str, first: date | None, now: str, last: date
+) -> tuple[Span, ...]:
+    """Stretches of one level or coverage from the first known day to `last`.
+
+    `now` is what holds at the end; what held before the first change is that change's past.
+    """
     moments = [
-        (date.fromisoformat(d["now"][:10]), c[what][1], c["reason"])
+        (date.fromisoformat(d["now"][:10]), c[what], c["reason"])
         for d, c in changes
         if c[what][0] != c[what][1]
     ]
-    spans = []
-    for i, (first, value, reason) in enumerate(moments):
-        until = moments[i + 1][0] if i + 1 < len(moments) else last + timedelta(days=1)
-        spans.append(Span(first, until, value, reason))
-    return tuple(spans)
+    start = first or (moments[0][0] if moments else last)
+    values = [(start, moments[0][1][0] if moments else now, "")]
+    values += [(day, pair[1], reason) for day, pair, reason in moments]
+    ends = [day for day, _, _ in values[1:]] + [last + timedelta(days=1)]
+    return tuple(
+        Span(day, end, value, reason)
+        for (day, value, reason), end in zip(values, ends, strict=True)
+        if end > day
+    )
 
 
 def _entry(decision: dict[str, Any], change: dict[str, Any]) -> TimelineEntry:
+    """One change; it carries its level where somebody was told."""
+    told = {row["unit"] for row in decision["facts"].get("notified", ())}
+    notified = bool(told & {change["unit"], WHOLE_SITE})
     at = msgspec.convert(decision["now"], datetime)
-    return TimelineEntry(at, change["reason"], change["level"][1])
+    return TimelineEntry(at, change["reason"], change["level"][1] if notified else None)

@@ -1,20 +1,28 @@
-"""Reads a prepared log to its end, as a service would, and exits: `runner.py DATA [--deadlines]`.
+"""Works on a data folder as a service would and exits, so that tests can kill it.
 
-It thins snapshots far more often than a service does, so that kills meet that too.
+`python -m tests.chaos.runner drain DATA` reads the log to its end; `append DATA` puts the story of
+`DATA/story.json` on the log as ingest does. Without arguments it is a nursery: for each such line
+on its input it starts a fresh process, says its pid, and how it ended (a signal is negative).
+The nursery has opened nothing and has one thread, so that its forks are as good as new.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
+import msgspec
+
+from core.events import OBSERVATIONS, decode
 from core.settings import Service, Thinning
-from core.telemetry import configure_logging
 from services.compose import Slopewatch
 from services.inference import store
 
-BATCH = 20
+BATCH = 10
+THIN_EVERY = 8
+"""Far more often than a service does, so that kills meet that too."""
 
 
 def service_in(data: Path) -> Service:
@@ -22,25 +30,55 @@ def service_in(data: Path) -> Service:
     return Service(data=data, thinning=thinning, backoff_s=0.05).resolved()
 
 
-def drain(data: Path, marker: Path | None = None) -> int:
-    """Read until nothing is left; `marker` is touched when the work begins."""
-    store.THIN_EVERY = 8
-    quiet = 0
-    total = 0
+def drain(data: Path) -> None:
+    """Read until nothing is left and no site stands still."""
+    store.THIN_EVERY = THIN_EVERY
     with Slopewatch(service_in(data), roles=("inference", "alerting")) as app:
         for worker in app.workers:
             worker._batch = BATCH
-        if marker is not None:
-            marker.touch()
+        (data / "started").touch()
+        quiet = 0
         while quiet < 2:
             read = sum(worker.step(0.0) for worker in app.workers)
-            parked = any(worker.parked for worker in app.workers)
-            total += read
+            parked = [worker.parked for worker in app.workers if worker.parked]
             quiet = 0 if read or parked else quiet + 1
-            if parked:
+            if parked and not read:
                 time.sleep(0.05)
-    return total
+
+
+def append(data: Path) -> None:
+    """Put the whole story on the log, from its start, whatever is there already."""
+    said = msgspec.json.decode((data / "story.json").read_bytes(), type=list[msgspec.Raw])
+    events = [decode(bytes(raw)) for raw in said]
+    with Slopewatch(service_in(data), roles=("ingest",)) as app:
+        (data / "started").touch()
+        for start in range(0, len(events), 50):
+            app.ingest._append(OBSERVATIONS, events[start : start + 50])
+
+
+WORK = {"drain": drain, "append": append}
+
+
+def nursery() -> None:
+    for line in sys.stdin:
+        kind, data = line.split()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                WORK[kind](Path(data))
+                code = 0
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(code)
+        print(pid, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 if __name__ == "__main__":
-    print(drain(Path(sys.argv[1]), Path(sys.argv[1]) / "started"))
+    if len(sys.argv) == 1:
+        nursery()
+    else:
+        WORK[sys.argv[1]](Path(sys.argv[2]))
