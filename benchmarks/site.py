@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def site() -> Site:
                     "slope_deg": 22,
                     "aspect_deg": 60,
                 }
-                for i, (west, east) in enumerate(zip(edges, edges[1:], strict=False))
+                for i, (west, east) in enumerate(pairwise(edges))
             ],
             "rules": [{"kind": "velocity"}, {"kind": "cusum"}],
         }

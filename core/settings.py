@@ -113,6 +113,7 @@ class Site(Tree):
     noise: Noise = Noise()
     recipients: tuple[Recipient, ...] = ()
     simulated: bool = Field(False, description="data of the digital twin: said wherever shown")
+    retired: bool = Field(False, description="no longer watched; say so here, keep the file")
 
     @field_validator("area")
     @classmethod

@@ -44,7 +44,7 @@ from services.alerting.service import AlertingStage
 from services.alerting.state import decode_state
 from services.alerting.thresholds import load_table
 from services.inference.service import InferenceStage
-from services.ingest.service import Ingest, Poll
+from services.ingest.service import Ingest, Poll, first_day
 
 PARTITIONS = 8
 UPKEEP_S = 5.0
@@ -133,6 +133,14 @@ class Slopewatch:
             table=self.artifacts.put(table),
         )
         Configured(self.service.data).activate(sites, release, self.ingest)
+
+    def miss_vanished(self, sites: Sequence[Site]) -> None:
+        """Say that a site has no file any more: it is not polled, and nobody has retired it."""
+        for name in Configured(self.service.data).names() - {site.name for site in sites}:
+            structlog.get_logger().error(
+                "a watched site has no file any more: put it back, or keep it with retired: true",
+                site=name,
+            )
 
     def settle(self) -> int:
         """Let every worker read until nothing is left; returns the number of records read."""
@@ -235,6 +243,13 @@ class Configured:
     def __init__(self, data: Path) -> None:
         self._folder = data / "configured"
 
+    def names(self) -> set[str]:
+        """Sites that were announced and not retired."""
+        paths = [p for p in self._folder.glob("*.json") if p.name != "release.json"]
+        return {
+            p.stem for p in paths if not parse_site(msgspec.json.decode(p.read_bytes())).retired
+        }
+
     def announce(self, site: Site, ingest: Ingest) -> tuple[str, ...] | None:
         """Append `site configured` when the site differs from the last one said."""
         from services.ingest.service import difference
@@ -246,7 +261,7 @@ class Configured:
             if path.read_bytes() == content:
                 return None
             previous = parse_site(msgspec.json.decode(path.read_bytes()), str(path))
-        ingest.configure(site, previous)
+        ingest.configure(site, previous, retired=site.retired)
         self._write(path, content)
         return difference(previous, site) if previous else ("new site",)
 
@@ -364,20 +379,31 @@ class Scheduler:
             if changed:
                 structlog.get_logger().info("site configured", site=site.name, changes=changed)
         self._app.activate_release(sites)
+        if self._only is None:
+            self._app.miss_vanished(sites)
         for site in sites:
+            if site.retired:
+                continue
             try:
-                polls[site.name] = self._app.ingest.tick(site)
+                polls[site.name] = self._poll(site)
             except SlopewatchError as error:
                 # One site's trouble must not keep the others from being asked.
                 structlog.get_logger().error("site not asked", site=site.name, reason=str(error))
         return polls
+
+    def _poll(self, site: Site) -> Poll:
+        """News of a site; of a new one its history first, as it would have become known."""
+        ingest, today = self._app.ingest, self._app.clock.now().date()
+        if ingest.closed_until([site]) is None and first_day(site, today) < today:
+            yesterday = today - timedelta(days=1)
+            ingest.backfill(site, first_day(site, today), yesterday, without_failed=True)
+        return ingest.tick(site)
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop`; a tick that fails is told and tried again."""
         while not stop.is_set():
             try:
                 self.tick()
-
             except SlopewatchError as error:
                 structlog.get_logger().error("scheduler", reason=str(error))
             stop.wait(self._app.service.poll_minutes * 60)

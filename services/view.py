@@ -17,6 +17,7 @@ from services.alerting.message import WHOLE_SITE
 from services.alerting.state import UnitAlert, decode_state
 from services.console.view import SiteView, Span, TimelineEntry, TrackView, UnitView
 from services.inference.outlook import daily
+from services.inference.rows import read_drivers
 from services.inference.state import SiteState, day_number, day_of
 from services.inference.store import read_state
 from services.inference.track import Track, figure
@@ -62,14 +63,10 @@ def view_site(
 
 def _drivers(repository: SiteRepository | None) -> tuple[Any, Any]:
     """Newest vintage of rain and level by day, as (days, values) each."""
-    empty = (np.zeros(0), np.zeros(0))
-    if repository is None or not repository.length("drivers", "row"):
-        return empty, empty
-    rows = repository.read("drivers", variables=["quantity", "day", "value"])
+    rows = read_drivers(repository) if repository else []
     found = []
     for quantity in ("rain", "level"):
-        mine = rows["quantity"].values == quantity
-        newest = dict(zip(rows["day"].values[mine], rows["value"].values[mine], strict=True))
+        newest = {row.day: row.value for row in rows if row.quantity == quantity}
         days = sorted(newest)
         found.append((np.array(days, float), np.array([newest[d] for d in days], float)))
     return found[0], found[1]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 
 import numpy as np
+import numpy.typing as npt
 
 from core.events import ForecastIssued, UnitForecast, UnitState
 from core.evidence import Evidence, Floats, pack_evidence
@@ -16,11 +16,12 @@ from services.inference.model import HORIZONS_D, Model, UnitHistory
 from services.inference.track import Track, checkpoint_of, figure, unit_state
 
 POINT_EPOCHS = 3
+Rows = npt.NDArray[np.int64]
 
 
 def evidence_of(track: Track, site: Site) -> bytes:
     """The evidence artifact after the track's newest epoch."""
-    changes = [acceleration_at(track, e) for e in range(len(track.days))]
+    change, change_sd = accelerations(track, np.arange(len(track.days)))
     velocity, sd = _point_series(track)
     return pack_evidence(
         Evidence(
@@ -29,8 +30,8 @@ def evidence_of(track: Track, site: Site) -> bytes:
             innovation_z=figure(track, "innovation_z"),
             velocity_mm_d=figure(track, "velocity_mm_d"),
             velocity_sd_mm_d=np.sqrt(figure(track, "var_velocity")),
-            acceleration_mm_d2=np.stack([c[0] for c in changes]),
-            acceleration_sd_mm_d2=np.stack([c[1] for c in changes]),
+            acceleration_mm_d2=change,
+            acceleration_sd_mm_d2=change_sd,
             out_of_range=figure(track, "out_of_range") > 0,
             los_factor=track.points.factor,
             point_unit=track.points.unit,
@@ -40,34 +41,41 @@ def evidence_of(track: Track, site: Site) -> bytes:
     )
 
 
-def acceleration_at(track: Track, epoch: int) -> tuple[Floats, Floats]:
-    """Change of the units' velocity over 36 days (or the next longer gap), with its sd; (U,)."""
-    earlier = bisect_right(track.days, track.days[epoch] - ACCELERATION_LAG_DAYS) - 1
-    if earlier < 0:
-        nothing = np.full(track.points.factor.size, math.nan)
-        return nothing, nothing
-    lag = float(track.days[epoch] - track.days[earlier])
-    change = acceleration(
-        unit_state(track, earlier), unit_state(track, epoch), _passage(track, earlier, epoch), lag
+def accelerations(track: Track, epochs: Rows) -> tuple[Floats, Floats]:
+    """Change of the units' velocity over 36 days (or the next longer gap), with its sd.
+
+    For the N history rows `epochs`: (N, U) each, NaN where the history does not reach back.
+    """
+    days = np.array(track.days, np.int64)
+    earlier = np.searchsorted(days, days[epochs] - ACCELERATION_LAG_DAYS, side="right") - 1
+    known, since = (earlier >= 0)[:, None], np.maximum(earlier, 0)
+    lag_days = np.where(known, (days[epochs] - days[since])[:, None], 1).astype(float)
+    passage = _passage(track, since, np.where(known[:, 0], epochs, since))
+    change = acceleration(unit_state(track, since), unit_state(track, epochs), passage, 1.0)
+    return (
+        np.where(known, change.value_mm_d2 / lag_days, math.nan),
+        np.where(known, change.sd_mm_d2 / lag_days, math.nan),
     )
-    return change.value_mm_d2, change.sd_mm_d2
 
 
-def _passage(track: Track, earlier: int, later: int) -> ErrorTransition:
-    steps = [_transition(track, e) for e in range(earlier + 1, later + 1)]
-    passage = steps[0]
-    for step in steps[1:]:
-        passage = compose(step, passage)
+def _passage(track: Track, since: Rows, until: Rows) -> ErrorTransition:
+    """How errors are carried from rows `since` to rows `until`, (N, U)."""
+    step = since + 1
+    passage = _transition(track, np.minimum(step, len(track.days) - 1))
+    while (goes_on := step < until).any():
+        step = step + goes_on
+        further = compose(_transition(track, np.minimum(step, len(track.days) - 1)), passage)
+        pairs = zip(further, passage, strict=True)
+        passage = ErrorTransition(*(np.where(goes_on[:, None], new, old) for new, old in pairs))
     return passage
 
 
-def _transition(track: Track, epoch: int) -> ErrorTransition:
-    gain_d, gain_v = (
-        figure(track, "gain_displacement")[epoch],
-        figure(track, "gain_velocity")[epoch],
-    )
+def _transition(track: Track, epochs: Rows) -> ErrorTransition:
+    days = np.array(track.days, float)
+    gain_d = figure(track, "gain_displacement")[epochs]
+    gain_v = figure(track, "gain_velocity")[epochs]
     nothing = np.full_like(gain_d, math.nan)
-    dt = float(track.days[epoch] - track.days[epoch - 1])
+    dt = (days[epochs] - days[epochs - 1])[:, None]
     return transition(dt, Innovation(nothing, nothing, gain_d, gain_v))
 
 
@@ -91,7 +99,7 @@ def predicted(track: Track, day: int, rate_walk_mm2_d3: float) -> TrendState:
 def unit_states(track: Track, state: TrendState, site: Site) -> tuple[UnitState, ...]:
     """The units of a track as an event says them."""
     last = len(track.days) - 1
-    change, change_sd = acceleration_at(track, last)
+    (change,), (change_sd,) = accelerations(track, np.array([last]))
     measured, outside = figure(track, "measured")[last], figure(track, "out_of_range")[last]
     return tuple(
         UnitState(

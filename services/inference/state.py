@@ -41,8 +41,8 @@ class DriverRow(NamedTuple):
 class SiteState:
     """The deformation state of one site.
 
-    `vintages` counts what was had under each natural key; `inputs` and `drivers` are rows not
-    stored yet. `settings` is the site file in force.
+    `vintages` counts what was had under each natural key; `inputs` and `drivers` are rows that
+    fill no block of the stored lists yet. `settings` is the site file in force.
     """
 
     site: Site | None = None

@@ -1,13 +1,14 @@
 """How a site's deformation state lies in its repository, group by group.
 
-`inputs` and `drivers` list what was taken in. Per track: `archive` (epochs by arrival),
-`history` (units, in valid time), `checkpoints` (filter after an epoch), `present` (filter after
-the newest epoch) and, for interferograms, `window` (the network's information).
+`inputs` and `drivers` list what was taken in (`services.inference.rows`). Per track: `archive`
+(epochs by arrival), `history` (units, in valid time), `checkpoints` (filter after an epoch),
+`present` (filter after the newest epoch) and, for interferograms, `window` (the network's
+information).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -27,7 +28,17 @@ from core.statestore import Change, Drop, Extend, Put, SiteRepository, States
 from services.inference.outlook import POINT_EPOCHS
 from services.inference.pairs import PairWindow, Waiting
 from services.inference.points import read_points
-from services.inference.state import DriverRow, InputRow, SiteState
+from services.inference.rows import (
+    DRIVERS,
+    INPUTS,
+    from_text,
+    full_blocks,
+    read_drivers,
+    read_inputs,
+    rest,
+    to_text,
+)
+from services.inference.state import DriverRow, SiteState
 from services.inference.timeseries.links import Pair
 from services.inference.timeseries.motion import Motion
 from services.inference.timeseries.sequential import WindowState
@@ -62,7 +73,7 @@ class InferenceStore:
                 f"site {self._site}: its state has version {attrs['version']}, this release reads "
                 f"up to {STATE_VERSION}: upgrade slopewatch"
             )
-        self._seen = set(_strings(repository, "inputs", "id"))
+        self._seen = set(read_inputs(repository))
         bookmark = msgspec.convert(attrs["bookmark"], Bookmark)
         outcomes = tuple(decode(o) for o in repository.outcomes())
         return Held(read_state(repository, self._artifacts), bookmark, outcomes)
@@ -81,9 +92,13 @@ class InferenceStore:
         """Write what changed; one Icechunk commit."""
         repository = self._repository
         assert repository is not None
-        changes = _list_changes(repository, state)
+        changes = [
+            *full_blocks(repository, INPUTS, state.inputs),
+            *full_blocks(repository, DRIVERS, state.drivers),
+        ]
         for track in state.tracks.values():
             changes += _track_changes(repository, track, self._thinning)
+        state = replace(state, inputs=rest(state.inputs), drivers=rest(state.drivers))
         attrs = {**_attrs(state), "bookmark": msgspec.to_builtins(bookmark)}
         repository.commit(changes, attrs, [encode(o) for o in outcomes])
         self._seen.update(ids)
@@ -91,7 +106,7 @@ class InferenceStore:
         if self._commits % THIN_EVERY == 0:
             self._thin(repository)
         tracks = {n: _stored(t, repository, self._thinning) for n, t in state.tracks.items()}
-        return replace(state, tracks=tracks, inputs=(), drivers=())
+        return replace(state, tracks=tracks)
 
     def _thin(self, repository: SiteRepository) -> None:
         try:
@@ -111,6 +126,7 @@ def read_state(repository: SiteRepository, artifacts: Artifacts) -> SiteState:
     attrs = repository.attrs()
     settings = msgspec.convert(attrs["settings"], ArtifactRef)
     site = site_from_bytes(artifacts.get(settings))
+    inputs, drivers = from_text(attrs["waiting"])
     state = SiteState(
         site=site,
         settings=settings,
@@ -118,7 +134,9 @@ def read_state(repository: SiteRepository, artifacts: Artifacts) -> SiteState:
         release=msgspec.convert(attrs["release"], ReleaseActivated) if attrs["release"] else None,
         passes={k: date.fromisoformat(v) for k, v in attrs["passes"].items()},
         last_closed=_date(attrs["last_closed"]),
-        vintages=_driver_vintages(repository),
+        vintages=_vintages(read_drivers(repository)),
+        inputs=inputs,
+        drivers=drivers,
     )
     tracks = {
         name: _read_track(repository, artifacts, state, name, ref)
@@ -162,8 +180,10 @@ def _read_track(
     )
 
 
-def _readers(repository: SiteRepository, name: str) -> dict[str, Any]:
-    """How a track fetches what it does not hold in memory."""
+def _readers(
+    repository: SiteRepository, name: str, kept: Mapping[int, Motion] | None = None
+) -> dict[str, Any]:
+    """How a track fetches what it does not hold in memory; `kept` are checkpoints that it does."""
 
     def values(number: int) -> Values:
         part = repository.read(
@@ -176,6 +196,8 @@ def _readers(repository: SiteRepository, name: str) -> dict[str, Any]:
         return Values(part["displacement_mm"].values[0], part["sigma_mm"].values[0])
 
     def checkpoint(day: int) -> Motion:
+        if kept and day in kept:
+            return kept[day]
         group = f"tracks/{name}/checkpoints"
         days = repository.read(group, variables=["day"])["day"].values
         at = int(np.searchsorted(days, day))
@@ -194,25 +216,8 @@ def _attrs(state: SiteState) -> dict[str, Any]:
         "passes": {k: v.isoformat() for k, v in sorted(state.passes.items())},
         "last_closed": state.last_closed.isoformat() if state.last_closed else None,
         "tracks": {n: msgspec.to_builtins(t.points_ref) for n, t in sorted(state.tracks.items())},
+        "waiting": to_text(state.inputs, state.drivers),
     }
-
-
-def _list_changes(repository: SiteRepository, state: SiteState) -> list[Change]:
-    changes: list[Change] = []
-    if state.inputs:
-        rows: list[InputRow] = list(state.inputs)
-        changes.append(_append(repository, "inputs", InputRow._fields, rows))
-    if state.drivers:
-        drivers: list[DriverRow] = list(state.drivers)
-        changes.append(_append(repository, "drivers", DriverRow._fields, drivers))
-    return changes
-
-
-def _append(
-    repository: SiteRepository, group: str, names: Sequence[str], rows: Sequence[Any]
-) -> Extend:
-    columns = {n: ("row", np.array(c)) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
-    return Extend(group, "row", repository.length(group, "row"), xr.Dataset(columns))
 
 
 def _track_changes(repository: SiteRepository, track: Track, thinning: Thinning) -> list[Change]:
@@ -300,10 +305,17 @@ def _wanted_checkpoints(track: Track, thinning: Thinning) -> tuple[int, ...]:
 
 
 def _stored(track: Track, repository: SiteRepository, thinning: Thinning) -> Track:
-    """The track after its commit: nothing is pending, and the store is where values are read."""
+    """The track after its commit: nothing is pending, and the store is where values are read.
+
+    The checkpoints that the next epoch's evidence needs stay in memory.
+    """
+    if track.first_change is None and not track.window_changed:
+        return track
+    newest = track.checkpoint_days[-POINT_EPOCHS:]
+    kept = {day: checkpoint_of(track, day) for day in newest}
     return replace(
         track,
-        **_readers(repository, track.name),
+        **_readers(repository, track.name, kept),
         loaded={},
         fresh={},
         first_change=None,
@@ -361,23 +373,12 @@ def _read_window(repository: SiteRepository, name: str) -> PairWindow | None:
     )
 
 
-def _driver_vintages(repository: SiteRepository) -> dict[str, int]:
-    if not repository.length("drivers", "row"):
-        return {}
-    rows = repository.read("drivers", variables=["quantity", "station", "day"])
+def _vintages(drivers: Sequence[DriverRow]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for quantity, station, day in zip(
-        rows["quantity"].values, rows["station"].values, rows["day"].values, strict=True
-    ):
-        key = f"{quantity}/{station}/{day}"
+    for row in drivers:
+        key = f"{row.quantity}/{row.station}/{row.day}"
         counts[key] = counts.get(key, 0) + 1
     return counts
-
-
-def _strings(repository: SiteRepository, group: str, variable: str) -> list[str]:
-    if not repository.length(group, "row"):
-        return []
-    return [str(v) for v in repository.read(group, variables=[variable])[variable].values]
 
 
 def _int_days(repository: SiteRepository, group: str, dim: str) -> list[int]:

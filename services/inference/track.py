@@ -231,6 +231,6 @@ def figure(track: Track, name: str) -> npt.NDArray[np.float64]:
     return track.history[:, FIGURES.index(name), :]
 
 
-def unit_state(track: Track, epoch: int) -> TrendState:
-    """Filter state of the units right after history row `epoch`."""
-    return TrendState(*(track.history[epoch, i] for i in range(5)))
+def unit_state(track: Track, epochs: npt.NDArray[np.int64]) -> TrendState:
+    """Filter state of the units right after each of the history rows `epochs`."""
+    return TrendState(*(track.history[epochs, i] for i in range(5)))

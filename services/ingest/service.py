@@ -168,27 +168,33 @@ class Ingest:
         since: date,
         until: date,
         progress: Callable[[str], None] = lambda _: None,
+        *,
+        without_failed: bool = False,
     ) -> Poll:
-        """Take history in as it would have become known: all feeds and closed days, merged."""
+        """Take history in as it would have become known: all feeds and closed days, merged.
+
+        A feed that fails stops it before anything is taken in; with `without_failed` it is left
+        out, and what it has comes late, when it answers again.
+        """
         poll = Poll()
         events: list[Event] = []
         for plugin, feed in self.feeds(site):
             progress(feed.name)
             found = self._ask(site, plugin, feed, since, until, poll, backfill=True)
-            if found is None:
+            if found is None and not without_failed:
                 raise SlopewatchError(
                     f"backfill of {site.name} stopped, nothing was taken in: {poll.failed}"
                 )
-            events += found
+            events += found or []
         days = [since + timedelta(days=n) for n in range((until - since).days + 1)]
         events += [closed_day(site.name, day, end_of(day), catching_up=False) for day in days]
         events.sort(key=lambda e: e.available_at)
         self._append(OBSERVATIONS, events)
         self._cursor.set(site.name, "day closed", until)
         for _, feed in self.feeds(site):
-            self._cursor.set(site.name, feed.name, until)
-        poll_closed = Poll(poll.observations, poll.rejections, poll.failed, len(days))
-        return poll_closed
+            if feed.name not in poll.failed:
+                self._cursor.set(site.name, feed.name, until)
+        return Poll(poll.observations, poll.rejections, poll.failed, len(days))
 
     def closed_until(self, sites: Iterable[Site]) -> date | None:
         """The last day that is closed for all of `sites`; None where one has none yet."""
@@ -241,6 +247,12 @@ class Ingest:
             )
             if isinstance(error, BadInputError):
                 self._append(DEAD_LETTERS, [self._refused(site.name, feed.name, error)])
+            return None
+        except Exception as error:
+            # A plug-in's bug must not keep the other feeds and sites from being asked; the feed's
+            # age grows until it is mended.
+            poll.failed[feed.name] = f"{type(error).__name__}: {error}"
+            structlog.get_logger().exception("feed broken", site=site.name, feed=feed.name)
             return None
         self._append(DEAD_LETTERS, rejected)
         poll.observations[feed.name] += len(events)

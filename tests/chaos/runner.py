@@ -47,13 +47,13 @@ def drain(data: Path) -> None:
 
 
 def append(data: Path) -> None:
-    """Put the whole story on the log, from its start, whatever is there already."""
+    """Put the whole story on the log, from its start, whatever is there already; little by little."""
     said = msgspec.json.decode((data / "story.json").read_bytes(), type=list[msgspec.Raw])
     events = [decode(bytes(raw)) for raw in said]
     with Slopewatch(service_in(data), roles=("ingest",)) as app:
         (data / "started").touch()
-        for start in range(0, len(events), 50):
-            app.ingest._append(OBSERVATIONS, events[start : start + 50])
+        for start in range(0, len(events), 5):
+            app.ingest._append(OBSERVATIONS, events[start : start + 5])
 
 
 WORK = {"drain": drain, "append": append}

@@ -42,7 +42,7 @@ from tests.pipeline import (
 )
 
 SITES = ("lian", "shan", "yuan")
-DAYS = 240
+DAYS = 108
 ROOT = Path(__file__).parents[2]
 
 
@@ -237,7 +237,9 @@ def chaos(prepared: tuple[Path, Path], nursery: Nursery, kills: int) -> None:
         if hit["kills"] >= kills:
             break
     print(f"{hit['kills']} kills while work was under way, {hit['before work']} before it,")
-    print(f"{hit['stops']} stops, over {number + 1} logs, {hit['finished']} of them read to the end")
+    print(
+        f"{hit['stops']} stops, over {number + 1} logs, {hit['finished']} of them read to the end"
+    )
     assert hit["kills"] >= kills
     assert hit["stops"] > 0
 
@@ -247,9 +249,7 @@ def test_kills_and_stops_change_nothing(prepared: tuple[Path, Path], nursery: Nu
 
 
 @pytest.mark.slow
-def test_many_kills_and_stops_change_nothing(
-    prepared: tuple[Path, Path], nursery: Nursery
-) -> None:
+def test_many_kills_and_stops_change_nothing(prepared: tuple[Path, Path], nursery: Nursery) -> None:
     chaos(prepared, nursery, kills=150)
 
 
@@ -285,11 +285,7 @@ def test_a_second_worker_of_one_folder_is_refused_with_the_pid_of_the_first(
     data = copy(prepared[0], "two-workers")
     pid = nursery.start("drain", data)
     wait_for(data / "started")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(SettingsError, match=f"held by process {pid} "):
-            drain(data)
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    with pytest.raises(SettingsError, match=f"held by process {pid} "):
+        drain(data)
     assert nursery.ended() == 0
     assert_equal(data, prepared[1])

@@ -185,9 +185,7 @@ class Shop:
 
     def __init__(self, *sites: str, **options: Any) -> None:
         self.log = FailingLog(open_log("memory://"))
-        self.log.create_topics(
-            [TopicSpec(t, 1) for t in (OBSERVATIONS, ASSESSMENTS, DEAD_LETTERS)]
-        )
+        self.log.create_topics([TopicSpec(t, 1) for t in (OBSERVATIONS, ASSESSMENTS, DEAD_LETTERS)])
         self.stage = Toy()
         self.clock = ReplayClock(LATER)
         self.artifacts = MemoryArtifacts()
