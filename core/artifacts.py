@@ -73,21 +73,14 @@ class FileArtifacts:
         self._root = root
 
     def put(self, content: bytes) -> ArtifactRef:
-        """Keep `content`, durable when this returns."""
+        """Keep `content`, durable when this returns; a damaged file is made whole."""
         ref = reference(content)
         path = self._path(ref)
-        if path.exists():
-            return ref
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            if not path.exists() or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_whole(path, content)
         except OSError as error:
-            Path(temporary).unlink(missing_ok=True)
             raise UnavailableError(f"cannot write artifact to {path}: {error}") from error
         return ref
 
@@ -108,6 +101,19 @@ class FileArtifacts:
         if not _SHA256.fullmatch(ref.sha256):
             raise BadInputError(f"{ref.sha256!r} is not a sha256")
         return self._root / ref.sha256[:2] / ref.sha256[2:]
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def open_artifacts(url: str) -> Artifacts:

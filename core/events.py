@@ -358,7 +358,7 @@ def decode(payload: bytes) -> Event:
     try:
         envelope = _ENVELOPE.decode(payload)
         data = _decode_data(envelope)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"not a slopewatch event: {error}") from error
     return Event(
         id=envelope.id,

@@ -37,11 +37,18 @@ class Plugin(BaseModel):
 class SlopeUnit(Tree):
     """A piece of slope that moves as one."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    name: str = ""
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="name in records; another one is another unit, whose level begins at blue",
+    )
+    name: str = Field("", description="name for people; none: the id")
     polygon: tuple[LonLat, ...] = Field(min_length=3, description="longitude, latitude ring")
-    slope_deg: float | None = Field(None, ge=0, le=90)
-    aspect_deg: float | None = Field(None, ge=0, lt=360, description="downhill, from north")
+    slope_deg: float | None = Field(
+        None, ge=0, le=90, description="steepness; none: downslope motion cannot be told"
+    )
+    aspect_deg: float | None = Field(
+        None, ge=0, lt=360, description="downhill direction, clockwise from north; none: as above"
+    )
     flank_pixels: float | None = Field(
         2.0,
         gt=0,
@@ -75,7 +82,12 @@ class Noise(Tree):
         description="random walk of velocity, q; the default is the one that the shipped "
         "thresholds were calibrated with, smaller for steadier ground",
     )
-    velocity_prior_sd_mm_d: float = Field(1.0, ge=1.0)
+    velocity_prior_sd_mm_d: float = Field(
+        1.0,
+        ge=1.0,
+        description="standard deviation of a rate before the first epochs; a smaller one would "
+        "make the filter blind to fast slopes for months",
+    )
     atmosphere_sd_mm: float | None = Field(
         None, ge=0, description="shared by a unit's points; none: from the distance to reference"
     )
@@ -85,33 +97,57 @@ class Noise(Tree):
 class Recipient(Tree):
     """Somebody who is told. Addresses may come from the environment as ${NAME}."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    notifier: Plugin
-    from_level: Level = "yellow"
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$", description="name in the ledger, which holds no addresses"
+    )
+    notifier: Plugin = Field(description="how this recipient is told")
+    from_level: Level = Field(
+        "yellow",
+        description="lowest level to be told of; who was told of a rise is told of the fall",
+    )
     coverage: bool = Field(True, description="also tell when a slope goes blind or out of range")
 
 
 class Site(Tree):
     """One watched place."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    title: str = ""
-    area: tuple[float, float, float, float] = Field(description="west, south, east, north")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="name in commands, records and file names; another one is another site",
+    )
+    title: str = Field("", description="name for people, on pages and in messages; none: the name")
+    area: tuple[float, float, float, float] = Field(
+        description="west, south, east, north in degrees: what feeds are asked about and what is "
+        "cut out of rasters"
+    )
     watched_from: date | None = Field(
-        None, description="before this day everything is history and nobody is told"
+        None,
+        description="before this day everything is history and nobody is told; none: the day on "
+        "which the site was configured first",
     )
     history_from: date | None = Field(
         None, description="first day to fetch; none: 3 years before watched_from"
     )
-    reference: Reference
-    slope_units: tuple[SlopeUnit, ...] = Field(min_length=1)
-    repeat_days: int = Field(12, ge=1, description="days between passes of one track")
-    feeds: tuple[Plugin, ...] = ()
-    sources: tuple[Plugin, ...] = ()
-    model: Plugin = Plugin(kind="kalman")
-    rules: tuple[Plugin, ...] = ()
-    noise: Noise = Noise()
-    recipients: tuple[Recipient, ...] = ()
+    reference: Reference = Field(description="firm ground")
+    slope_units: tuple[SlopeUnit, ...] = Field(
+        min_length=1, description="pieces of slope with a level each, or the name of a GeoJSON file"
+    )
+    repeat_days: int = Field(
+        12,
+        ge=1,
+        description="days between passes of one track; a unit is stale after 2 of them without "
+        "data and blind after 4",
+    )
+    feeds: tuple[Plugin, ...] = Field((), description="what is asked for passes, rain and level")
+    sources: tuple[Plugin, ...] = Field(
+        (), description="where displacement comes from; none: the site is blind"
+    )
+    model: Plugin = Field(Plugin(kind="kalman"), description="how motion goes on in forecasts")
+    rules: tuple[Plugin, ...] = Field(
+        (), description="what raises a level; none: velocity and cusum with calibrated thresholds"
+    )
+    noise: Noise = Field(Noise(), description="what is taken to be noise")
+    recipients: tuple[Recipient, ...] = Field((), description="who is told; none: nobody")
     simulated: bool = Field(False, description="data of the digital twin: said wherever shown")
     retired: bool = Field(False, description="no longer watched; say so here, keep the file")
 
@@ -137,21 +173,36 @@ class Site(Tree):
 class Smtp(Tree):
     """The mail server; the password only ever comes from the environment or a file."""
 
-    host: str = "127.0.0.1"
-    port: int = 25
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    user: str | None = None
-    password_env: str = "SLOPEWATCH_SMTP_PASSWORD"
-    sender: str = "slopewatch@localhost"
-    timeout_s: float = 20.0
+    host: str = Field("127.0.0.1", description="name or number of the mail server")
+    port: int = Field(
+        25, ge=1, le=65535, description="587 is usual for starttls, 465 for tls, 25 for none"
+    )
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="a server that does not offer it gets nothing"
+    )
+    user: str | None = Field(None, description="login; none: the server asks for none")
+    password_env: str = Field(
+        "SLOPEWATCH_SMTP_PASSWORD",
+        description="environment variable with the password; <name>_FILE names a file with it",
+    )
+    sender: str = Field("slopewatch@localhost", description="mail address that messages come from")
+    timeout_s: float = Field(20.0, gt=0, description="longest wait for each answer of the server")
 
 
 class Endpoints(Tree):
     """Base addresses of the outside services; only these differ in the demo."""
 
-    cmr: str = "https://cmr.earthdata.nasa.gov"
-    gsod: str = "https://www.ncei.noaa.gov/data/global-summary-of-the-day/access"
-    usgs: str = "https://waterservices.usgs.gov/nwis/dv/"
+    cmr: str = Field(
+        "https://cmr.earthdata.nasa.gov", description="NASA's catalogue, for the feed asf"
+    )
+    gsod: str = Field(
+        "https://www.ncei.noaa.gov/data/global-summary-of-the-day/access",
+        description="NOAA's daily rain, for the feed gsod",
+    )
+    usgs: str = Field(
+        "https://waterservices.usgs.gov/nwis/dv/",
+        description="daily values of the USGS, for the feed usgs",
+    )
 
 
 class Thinning(Tree):
@@ -171,15 +222,22 @@ class Service(Tree):
     ledger: str | None = Field(None, description="sqlite:///file")
     artifacts: str | None = Field(None, description="file:///folder")
     sites: Path = Field(Path("sites"), description="folder with one YAML file a site")
-    endpoints: Endpoints = Endpoints()
-    smtp: Smtp = Smtp()
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(9464, ge=0, le=65535)
-    poll_minutes: float = Field(15.0, gt=0)
-    watchdog_hours: float = Field(26.0, gt=0)
-    backoff_s: float = Field(5.0, gt=0, description="first wait of a parked site")
-    compute: Literal["numpy", "torch"] = "numpy"
-    thinning: Thinning = Thinning()
+    endpoints: Endpoints = Field(Endpoints(), description="outside services that feeds ask")
+    smtp: Smtp = Field(Smtp(), description="mail server of the notifier email")
+    metrics_host: str = Field(
+        "127.0.0.1", description="where page, metrics and health are served; 0.0.0.0: to all"
+    )
+    metrics_port: int = Field(9464, ge=0, le=65535, description="its port; 0: any free one")
+    poll_minutes: float = Field(
+        15.0, gt=0, description="wait between two rounds of asking feeds and closing days"
+    )
+    watchdog_hours: float = Field(
+        26.0, gt=0, description="without a closed day for so long a site counts as silent"
+    )
+    backoff_s: float = Field(
+        5.0, gt=0, description="first wait of a parked site; it doubles up to 10 minutes"
+    )
+    thinning: Thinning = Field(Thinning(), description="how much of the past is kept ready")
 
     def resolved(self) -> Service:
         """The same with every unset address placed under `data`."""
@@ -254,7 +312,7 @@ def site_from_bytes(content: bytes) -> Site:
     """Inverse of `site_bytes`; `BadInputError` for what is not the settings of a site."""
     try:
         return parse_site(msgspec.json.decode(content, type=dict[str, Any]), "site artifact")
-    except (msgspec.MsgspecError, RecursionError, SettingsError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, SettingsError) as error:
         raise BadInputError(f"the site file cannot be used: {error}") from error
 
 

@@ -28,8 +28,8 @@ MEMORY_NAME: Final = "watchdog.memory"
 _MAX_BYTES: Final = 1 << 20
 _SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-Notify = Callable[[str, str], None]
-"""(site, sentence): tells operations and recipients, outside the ledger."""
+Notify = Callable[[str, str, bool], None]
+"""(site, sentence, heard again): tells operations and recipients, outside the ledger."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,12 @@ def beat(folder: Path, site: str, day: date, now: datetime) -> None:
     path = _path(folder, site)
     folder.mkdir(parents=True, exist_ok=True)
     _write(path, msgspec.json.encode(Heartbeat(site=site, day=day, at=now)))
+
+
+def last_beat(folder: Path, site: str) -> date | None:
+    """The closed day that the heartbeat of `site` speaks of; None where there is none."""
+    beat = _read(_path(folder, site), site).beat
+    return beat.day if beat else None
 
 
 class Watchdog:
@@ -137,7 +143,7 @@ class Watchdog:
 
     def _tell(self, site: str, sentence: str, then: _Memory) -> str | None:
         try:
-            self._notify(site, sentence)
+            self._notify(site, sentence, then.told_at is None)
         except Exception as error:
             # One site's recipients must not keep the others from being told.
             self._logger.error("watchdog could not tell", site=site, error=type(error).__name__)

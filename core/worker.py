@@ -193,7 +193,8 @@ class Worker(Generic[S]):
         if stored.log_id != self._log.log_id:
             raise ForkError(
                 f"site {name} was read from log {stored.log_id} and this one is "
-                f"{self._log.log_id}: give back its log, or begin a new data folder and take the history in again"
+                f"{self._log.log_id}: give back its log, or begin a new data folder and take the "
+                "history in again"
             )
         end = self._log.end(self._stage.inbox)[stored.partition]
         if stored.offset >= end:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from importlib import metadata, resources
-from pathlib import Path
 from typing import Any, get_args
 
-import msgspec
 import structlog
 
 from core.artifacts import Artifacts, open_artifacts
 from core.clock import Clock, SystemClock, end_of, midnight
-from core.errors import SettingsError, SlopewatchError, UnavailableError
+from core.errors import SettingsError, SlopewatchError
 from core.eventlog import EventLog, TopicSpec, open_log
 from core.events import (
     ALERTS,
@@ -32,19 +30,19 @@ from core.events import (
 )
 from core.ledger import open_ledger
 from core.ledger.ledger import Ledger
-from core.settings import Service, Site, load_site, parse_site, site_bytes, site_from_bytes
+from core.settings import Service, Site, load_site, site_from_bytes
 from core.statestore import States, open_states
 from core.telemetry import Telemetry
-from core.watchdog import Heartbeat, Watchdog, beat, folder_in
+from core.watchdog import beat, folder_in, last_beat
 from core.worker import Worker
-from services.alerting.message import WHOLE_SITE, Message
 from services.alerting.notifier import Recipients
 from services.alerting.sender import Sender
 from services.alerting.service import AlertingStage
 from services.alerting.state import decode_state
 from services.alerting.thresholds import load_table
 from services.inference.service import InferenceStage
-from services.ingest.service import Ingest, Poll, first_day
+from services.ingest.announced import Announced
+from services.ingest.service import Ingest
 
 PARTITIONS = 8
 UPKEEP_S = 5.0
@@ -121,7 +119,7 @@ class Slopewatch:
 
     def configure(self, site: Site) -> tuple[str, ...] | None:
         """Put a site on the log if its file is new or changed; what changed, None if nothing."""
-        return Configured(self.service.data).announce(site, self.ingest)
+        return Announced(self.service.data).announce(site, self.ingest)
 
     def activate_release(self, sites: Sequence[Site]) -> None:
         """Put this code and its thresholds on the log of the sites that do not run on it."""
@@ -132,13 +130,13 @@ class Slopewatch:
             thresholds=load_table(table).version,
             table=self.artifacts.put(table),
         )
-        Configured(self.service.data).activate(sites, release, self.ingest)
+        Announced(self.service.data).activate(sites, release, self.ingest)
 
     def miss_vanished(self, sites: Sequence[Site]) -> None:
-        """Say that a site has no file any more: it is not polled, and nobody has retired it."""
-        for name in Configured(self.service.data).names() - {site.name for site in sites}:
+        """Say that a site has no readable file: it is not polled, and nobody has retired it."""
+        for name in Announced(self.service.data).names() - {site.name for site in sites}:
             structlog.get_logger().error(
-                "a watched site has no file any more: put it back, or keep it with retired: true",
+                "a watched site has no readable file: mend it, or keep it with retired: true",
                 site=name,
             )
 
@@ -237,66 +235,28 @@ class Slopewatch:
         self.close()
 
 
-class Configured:
-    """What ingest has said about sites and releases; losing it repeats a settings event."""
-
-    def __init__(self, data: Path) -> None:
-        self._folder = data / "configured"
-
-    def names(self) -> set[str]:
-        """Sites that were announced and not retired."""
-        paths = [p for p in self._folder.glob("*.json") if p.name != "release.json"]
-        return {
-            p.stem for p in paths if not parse_site(msgspec.json.decode(p.read_bytes())).retired
-        }
-
-    def announce(self, site: Site, ingest: Ingest) -> tuple[str, ...] | None:
-        """Append `site configured` when the site differs from the last one said."""
-        from services.ingest.service import difference
-
-        path = self._folder / f"{site.name}.json"
-        content = site_bytes(site)
-        previous = None
-        if path.exists():
-            if path.read_bytes() == content:
-                return None
-            previous = parse_site(msgspec.json.decode(path.read_bytes()), str(path))
-        ingest.configure(site, previous, retired=site.retired)
-        self._write(path, content)
-        return difference(previous, site) if previous else ("new site",)
-
-    def activate(self, sites: Sequence[Site], release: ReleaseActivated, ingest: Ingest) -> None:
-        """Append `release activated` for the sites that were told of another one, or of none."""
-        path = self._folder / "release.json"
-        said = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
-        content = msgspec.to_builtins(release)
-        for first in (True, False):
-            stale = [
-                site
-                for site in sites
-                if (site.name not in said) == first and said.get(site.name) != content
-            ]
-            if stale:
-                ingest.activate(stale, release, first=first)
-                said |= {site.name: content for site in stale}
-                self._write(path, msgspec.json.encode(said))
-
-    def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        temporary.write_bytes(content)
-        temporary.replace(path)
-
-
 def shipped_table() -> bytes:
     """The calibrated threshold table of this release."""
     return (resources.files("services.alerting") / "tables" / THRESHOLDS).read_bytes()
 
 
-def load_sites(service: Service, only: str | None = None) -> list[Site]:
-    """All site files of the sites folder (or the one named); one sentence when there is none."""
+def load_sites(
+    service: Service, only: str | None = None, *, without_broken: bool = False
+) -> list[Site]:
+    """All site files of the sites folder (or the one named); one sentence when there is none.
+
+    A file that cannot be read stops everything, unless it is another site's than `only`; with
+    `without_broken` it is told and left out, so that the other sites go on.
+    """
     paths = sorted(service.sites.glob("*.yaml")) if service.sites.is_dir() else []
-    sites = [load_site(path) for path in paths]
+    sites = []
+    for path in paths:
+        try:
+            sites.append(load_site(path))
+        except SettingsError as error:
+            if not without_broken and only in {None, path.stem}:
+                raise
+            structlog.get_logger().error("site file left out", reason=str(error))
     if only is not None:
         sites = [site for site in sites if site.name == only]
     if not sites:
@@ -305,105 +265,3 @@ def load_sites(service: Service, only: str | None = None) -> list[Site]:
             f"no {which} in {service.sites}: make one with `slopewatch site new NAME --at LAT,LON`"
         )
     return sites
-
-
-def make_watchdog(service: Service) -> Watchdog:
-    """The watchdog over all site files; it tells the sites' own recipients, past the ledger."""
-    clock = SystemClock()
-    sites = {site.name: site for site in load_sites(service)}
-    recipients = Recipients(sites.get, service)
-
-    def tell(name: str, sentence: str) -> None:
-        message = silence_message(sites[name], sentence, clock.now())
-        failures = []
-        for recipient in sites[name].recipients:
-            try:
-                recipients(name, recipient.id).send(message, message.id)
-            except SlopewatchError as error:
-                failures.append(f"{recipient.id}: {error}")
-        if failures and len(failures) == len(sites[name].recipients):
-            raise UnavailableError(f"nobody could be told that {name} is silent: {failures}")
-
-    return Watchdog(folder_in(service.data), sites, service.watchdog_hours, tell, clock)
-
-
-def silence_message(site: Site, sentence: str, now: datetime) -> Message:
-    """What the watchdog says when the pipeline itself is silent (or is heard again)."""
-    heard = "heard again" in sentence
-    return Message(
-        id=identity("watchdog", site.name, heard, now.date()),
-        kind="coverage",
-        site=site.name,
-        title=site.title or site.name,
-        unit=WHOLE_SITE,
-        unit_name="all slope units",
-        level="blue",
-        previous_level="blue",
-        coverage="watched" if heard else "blind",
-        previous_coverage="blind" if heard else "watched",
-        coverage_reason=sentence,
-        reason=sentence,
-        votes=(),
-        arose=now.date(),
-        known_since=now,
-        late_days=0,
-        next_pass=None,
-        simulated=site.simulated,
-        ledger_head="",
-        seq=0,
-    )
-
-
-def last_beat(folder: Path, site: str) -> date | None:
-    """The closed day that the heartbeat file of `site` speaks of; None where there is none."""
-    path = folder / f"{site}.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Heartbeat).day
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
-class Scheduler:
-    """The embedded scheduler of laptop mode: asks the feeds and closes the days."""
-
-    def __init__(self, app: Slopewatch, only: str | None = None) -> None:
-        self._app = app
-        self._only = only
-
-    def tick(self) -> dict[str, Poll]:
-        """Read the site files again, say what changed, ask every feed once."""
-        polls = {}
-        sites = load_sites(self._app.service, self._only)
-        for site in sites:
-            changed = self._app.configure(site)
-            if changed:
-                structlog.get_logger().info("site configured", site=site.name, changes=changed)
-        self._app.activate_release(sites)
-        if self._only is None:
-            self._app.miss_vanished(sites)
-        for site in sites:
-            if site.retired:
-                continue
-            try:
-                polls[site.name] = self._poll(site)
-            except SlopewatchError as error:
-                # One site's trouble must not keep the others from being asked.
-                structlog.get_logger().error("site not asked", site=site.name, reason=str(error))
-        return polls
-
-    def _poll(self, site: Site) -> Poll:
-        """News of a site; of a new one its history first, as it would have become known."""
-        ingest, today = self._app.ingest, self._app.clock.now().date()
-        if ingest.closed_until([site]) is None and first_day(site, today) < today:
-            yesterday = today - timedelta(days=1)
-            ingest.backfill(site, first_day(site, today), yesterday, without_failed=True)
-        return ingest.tick(site)
-
-    def run(self, stop: threading.Event) -> None:
-        """Tick until `stop`; a tick that fails is told and tried again."""
-        while not stop.is_set():
-            try:
-                self.tick()
-            except SlopewatchError as error:
-                structlog.get_logger().error("scheduler", reason=str(error))
-            stop.wait(self._app.service.poll_minutes * 60)

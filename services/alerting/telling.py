@@ -61,7 +61,6 @@ def notifications(
     rows = []
     for key, notices in {**muted, **sent}.items():
         message = _message(envelope, notices, units, site, head)
-        rising = rank(message.level) > rank(message.previous_level)
         rows.append(
             Notification(
                 id=message.id,
@@ -71,11 +70,17 @@ def notifications(
                 message=canonical(message),
                 created_at=envelope.now,
                 not_before=envelope.now,
-                urgent=rising and rank(message.level) >= rank("orange"),
+                urgent=_is_urgent(message),
                 outcome="queued" if key in sent else "suppressed",
             )
         )
     return sorted(rows, key=lambda row: row.id)
+
+
+def _is_urgent(message: Message) -> bool:
+    """A rise to orange or red."""
+    level, before = message.level, message.previous_level
+    return level in ("orange", "red") and before is not None and rank(level) > rank(before)
 
 
 def _grouped(notices: Iterable[Notice]) -> dict[tuple[str, str], list[Notice]]:

@@ -57,7 +57,7 @@ PORT_TIMEOUT_S = 2.0
 def machine_findings(service: Service) -> Iterator[Finding]:
     """Everything that can be looked at without the outside and without slopewatch's own files."""
     yield _python()
-    yield _packages(service)
+    yield _packages()
     yield from _data_folder(service.data)
     yield _sqlite(service.data)
     yield _clock(service.data)
@@ -73,13 +73,12 @@ def _python() -> Finding:
     return Finding("python", "ok", f"Python {version}")
 
 
-def _packages(service: Service) -> Finding:
-    wanted = (*PACKAGES, "torch") if service.compute == "torch" else PACKAGES
-    broken = [f"{name} ({why})" for name in wanted if (why := _import_fault(name))]
+def _packages() -> Finding:
+    broken = [f"{name} ({why})" for name in PACKAGES if (why := _import_fault(name))]
     if broken:
-        advice = "install slopewatch again (for torch: slopewatch[torch])"
-        return Finding("packages", "problem", f"not importable: {', '.join(broken)}", advice)
-    return Finding("packages", "ok", f"{len(wanted)} packages can be imported")
+        told = f"not importable: {', '.join(broken)}"
+        return Finding("packages", "problem", told, "install slopewatch again")
+    return Finding("packages", "ok", f"{len(PACKAGES)} packages can be imported")
 
 
 def _import_fault(name: str) -> str | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from core.errors import SettingsError, SlopewatchError
 from core.settings import Service
-from services.compose import Scheduler, Slopewatch, load_sites
+from services.compose import Slopewatch, load_sites
+from services.schedule import Scheduler
 from services.status import StatusServer
 
 ROLES = ("ingest", "inference", "alerting", "watchdog")
@@ -106,7 +107,7 @@ def _spawn_watchdog(service: Service) -> subprocess.Popen[Any]:
 
 
 def _watch(service: Service, stop: threading.Event, echo: Callable[[str], None]) -> None:
-    from services.compose import make_watchdog
+    from services.guard import make_watchdog
 
     watchdog = make_watchdog(service)
     while not stop.is_set():

@@ -20,13 +20,14 @@ from core.events import ALERTS, AlertChanged, Event
 from core.settings import rank
 from core.twin import Kind, Observed, Truth, observe, simulate
 from services.commands.logs import events
-from services.compose import Scheduler, Slopewatch, load_sites
+from services.compose import Slopewatch, load_sites
 from services.console.page import render
 from services.console.view import ScoreTable, SiteView, TimelineEntry
 from services.demo.sinks import SmtpSink, WebhookSink
 from services.demo.standin import from_twin
 from services.demo.world import outside_world
 from services.page import views
+from services.schedule import Scheduler
 
 FIRST_DAY = date(2020, 1, 1)
 YEARS = 5

@@ -63,7 +63,7 @@ class Cursor:
         if path.exists():
             try:
                 self._days = msgspec.json.decode(path.read_bytes(), type=dict[str, date])
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError):
                 structlog.get_logger().warning("cursor file is damaged, asking from the start")
 
     def get(self, site: str, feed: str) -> date | None:

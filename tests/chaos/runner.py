@@ -47,7 +47,7 @@ def drain(data: Path) -> None:
 
 
 def append(data: Path) -> None:
-    """Put the whole story on the log, from its start, whatever is there already; little by little."""
+    """Put the whole story on the log, from its start, in small steps, whatever is there already."""
     said = msgspec.json.decode((data / "story.json").read_bytes(), type=list[msgspec.Raw])
     events = [decode(bytes(raw)) for raw in said]
     with Slopewatch(service_in(data), roles=("ingest",)) as app:

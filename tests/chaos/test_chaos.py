@@ -42,7 +42,7 @@ from tests.pipeline import (
 )
 
 SITES = ("lian", "shan", "yuan")
-DAYS = 108
+DAYS = 96
 ROOT = Path(__file__).parents[2]
 
 
@@ -182,11 +182,7 @@ def assert_numbered(data: Path) -> None:
 
 
 def disturb(data: Path, nursery: Nursery, seed: int, kills: int) -> dict[str, int]:
-    """Kill (and now and then stop) the reader until it was hit `kills` times while it worked.
-
-    A reader that reaches the end of the log begins again with an empty state and ledger beside
-    it: what it did until then is compared by the caller only for the last round.
-    """
+    """Kill (and now and then stop) a reader `kills` times while it works, then let one finish."""
     random_ = random.Random(seed)
     counted = {"kills": 0, "before work": 0, "stops": 0, "finished": 0}
     while counted["kills"] < kills:

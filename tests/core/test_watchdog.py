@@ -35,10 +35,12 @@ class World:
         self.folder = folder_in(folder)
         self.clock = Wall()
         self.told: list[tuple[str, str]] = []
+        self.heard: list[bool] = []
 
     def watchdog(self, *sites: str) -> Watchdog:
-        def notify(site: str, sentence: str) -> None:
+        def notify(site: str, sentence: str, heard: bool) -> None:
             self.told.append((site, sentence))
+            self.heard.append(heard)
 
         return Watchdog(self.folder, sites or ("a",), 26, notify, self.clock)
 
@@ -209,7 +211,7 @@ def test_what_could_not_be_told_is_tried_again_and_stops_no_other(world: World) 
     fails = {"a"}
     told = []
 
-    def notify(site: str, sentence: str) -> None:
+    def notify(site: str, sentence: str, heard: bool) -> None:
         if site in fails:
             raise OSError(f"{site}: mail to duty@example.org failed")
         told.append(site)
@@ -264,7 +266,7 @@ def test_run_checks_until_it_is_stopped(world: World) -> None:
     world.later(27)
     stop = threading.Event()
 
-    def notify(site: str, sentence: str) -> None:
+    def notify(site: str, sentence: str, heard: bool) -> None:
         stop.set()
 
     dog = Watchdog(world.folder, ("a",), 26, notify, world.clock)

@@ -133,7 +133,7 @@ def test_a_site_whose_days_are_not_closed_wakes_the_watchdog(tmp_path: Path) -> 
             folder_in(life.app.service.data),
             ["dam"],
             26.0,
-            lambda site, sentence: told.append(sentence),
+            lambda site, sentence, heard: told.append(sentence),
             clock,
         )
         for number in range(3):

@@ -27,7 +27,8 @@ class Bulletin(NamedTuple):
 def render(message: Message) -> Bulletin:
     """Subject, plain text and HTML of `message`; the same message gives the same bulletin."""
     heading = headline(message)
-    background, colour = words.COLOURS[message.level]
+    level = message.level
+    background, colour = words.COLOURS[level] if level else words.NO_LEVEL_COLOURS
     values = {
         "heading": heading,
         "sections": sections_of(message),

@@ -27,14 +27,15 @@ def one_line(text: str) -> str:
 def headline(message: Message) -> str:
     """Level or coverage, and where: the first thing anybody reads."""
     where = f"{unit_name(message)}, {site_name(message)}"
+    level, before = message.level, message.previous_level
+    if level is None or before is None:
+        return f"{words.PIPELINE_WORDS[_is_silent(message)]}: {where}"
     if message.kind == "level":
-        level, before = message.level, message.previous_level
         was = f" (was {before.upper()})" if before != level else ""
         return f"{words.LEVEL_WORDS[level]}{was}: {where}"
     coverage = words.COVERAGE_WORDS[message.coverage]
     again = " again" if message.coverage == "watched" else ""
-    level_now = words.LEVEL_WORDS[message.level]
-    return f"{coverage}{again}: {where} (level {level_now})"
+    return f"{coverage}{again}: {where} (level {words.LEVEL_WORDS[level]})"
 
 
 def unit_name(message: Message) -> str:
@@ -51,25 +52,36 @@ def site_name(message: Message) -> str:
 
 def sections_of(message: Message) -> tuple[Section, ...]:
     """Everything the bulletin says, in the order in which it is needed."""
-    return tuple(
-        Section(title, tuple(one_line(line) for line in lines if line))
-        for title, lines in (
-            ("What happened", _what_happened(message)),
-            ("Where", _where(message)),
-            ("What to do", _what_to_do(message)),
+    told = [
+        ("What happened", _what_happened(message)),
+        ("Where", _where(message)),
+        ("What to do", _what_to_do(message)),
+    ]
+    if message.level is not None:
+        told += [
             ("Since when", _since_when(message)),
             ("What is measured", _measured(message)),
             ("What is modelled", _modelled(message)),
             ("Can the slope be seen", _coverage(message)),
-            ("To verify this message", _proof(message)),
-        )
+        ]
+    told.append(("To verify this message", _proof(message)))
+    return tuple(
+        Section(title, tuple(one_line(line) for line in lines if line))
+        for title, lines in told
         if lines
     )
+
+
+def _is_silent(message: Message) -> bool:
+    """Of a message by the watchdog: whether nothing is heard of the site."""
+    return message.coverage != "watched"
 
 
 def _what_happened(message: Message) -> list[str]:
     lines = []
     level, before = message.level, message.previous_level
+    if level is None or before is None:
+        return [message.reason, words.LEVEL_NOT_KNOWN]
     now_word, before_word = words.LEVEL_WORDS[level], words.LEVEL_WORDS[before]
     if level != before:
         verb = "rose" if rank(level) > rank(before) else "was lowered"
@@ -89,13 +101,18 @@ def _what_happened(message: Message) -> list[str]:
 
 def _where(message: Message) -> list[str]:
     site = f"Site: {site_name(message)} (id {message.site})"
+    if message.level is None:
+        return [site, "All slope units of the site."]
     if message.unit == WHOLE_SITE:
         return [site, "All slope units of the site; the level is the highest of them."]
     return [site, f"Slope unit: {unit_name(message)} (id {message.unit})"]
 
 
 def _what_to_do(message: Message) -> list[str]:
-    lines = list(words.ADVICE[message.level])
+    if message.level is None:
+        lines = list(words.PIPELINE_ADVICE[_is_silent(message)])
+    else:
+        lines = list(words.ADVICE[message.level])
     if message.coverage in ("blind", "out of range"):
         if message.level == "blue":
             lines = lines[1:]

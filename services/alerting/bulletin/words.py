@@ -22,6 +22,8 @@ COLOURS: Final[Mapping[Level, tuple[str, str]]] = {
 }
 """Background and text; the word stands on the colour, so nothing hangs on seeing it."""
 
+NO_LEVEL_COLOURS: Final = ("#444444", "#ffffff")
+
 COVERAGE_WORDS: Final[Mapping[Coverage, str]] = {
     "watched": "WATCHED",
     "stale": "STALE",
@@ -65,6 +67,19 @@ NOT_SEEN_ADVICE: Final = (
     "Until the slope is watched again, rely on other means: patrols, instruments on the ground, "
     "reports of residents."
 )
+
+PIPELINE_WORDS: Final[Mapping[bool, str]] = {True: "SILENT", False: "HEARD AGAIN"}
+"""By whether slopewatch itself is silent about a site."""
+
+PIPELINE_ADVICE: Final[Mapping[bool, tuple[str, ...]]] = {
+    True: (
+        "Have whoever runs slopewatch find out why: `slopewatch doctor` says what is wrong.",
+        "Keep to the measures that were in force; no news is not good news.",
+    ),
+    False: ("Nothing more: levels and coverage are told as before.",),
+}
+
+LEVEL_NOT_KNOWN: Final = "What level the slopes stand at now is not known here; look at the page."
 
 RULES: Final[Mapping[str, str]] = {
     "velocity": "how fast the slope moves",

@@ -242,3 +242,25 @@ def test_message_past_the_ledger_says_so() -> None:
     text = render(message(ledger_head="", seq=0)).text
     assert "- Sent past the ledger: nothing there vouches for it." in text
     assert "sequence" not in text
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_the_watchdog_claims_no_level(heard: bool) -> None:
+    """The pipeline is silent: the slope may stand at red, and nobody here knows."""
+    told = message(
+        kind="pipeline",
+        unit=WHOLE_SITE,
+        level=None,
+        previous_level=None,
+        coverage="watched" if heard else "blind",
+        reason="Site xinpu is silent: no closed day has reached alerting for 27 h",
+        votes=(),
+        ledger_head="",
+    )
+    subject, text, html = render(told)
+    assert subject.startswith("HEARD AGAIN" if heard else "SILENT")
+    assert "Site xinpu is silent" in text
+    assert "not known here" in text
+    for word in words.LEVEL_WORDS.values():
+        assert word not in text
+        assert word not in html
