@@ -1,32 +1,25 @@
 """Kalman tick against statsmodels: the same points, the same numbers, the same run.
 
-Run with `python -m benchmarks.bench_kalman [points] [epochs]`. One point-epoch is one prediction
-and one update. The peer is statsmodels' compiled filter of `UnobservedComponents`, local linear
-trend with fixed parameters, point by point: once with its models built beforehand (the filter
-alone), once with building them, as a caller has to. Each side runs three times and the best
-counts. The answers are compared before any rate is printed.
+One point-epoch is one prediction and one update. The peer is statsmodels' compiled filter of
+`UnobservedComponents`, local linear trend with fixed parameters, point by point: once with its
+models built beforehand (the filter alone), once with building them, as a caller has to. Each side
+runs three times and the best counts. The answers are compared before any rate is given.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import statsmodels
 from statsmodels.tsa.statespace.structural import UnobservedComponents
 
+from benchmarks.frame import Table, best, rate
 from core.kalman import TrendState, predict, start, update
 
 STEP_DAYS = 1.0
 LEVEL_WALK = 0.5
 NOISE = 4.0
 GAPS = 0.06
-REPEATS = 3
 
 
 def simulate(points: int, epochs: int) -> np.ndarray[Any, Any]:
@@ -65,18 +58,9 @@ def one_by_one(models: list[Any]) -> np.ndarray[Any, Any]:
     return np.stack([model.ssm.filter().filtered_state[:, -1] for model in models])
 
 
-def best(task: Callable[[], Any]) -> tuple[float, Any]:
-    """Shortest of some runs in seconds, and the answer."""
-    shortest, answer = float("inf"), None
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        answer = task()
-        shortest = min(shortest, time.perf_counter() - begin)
-    return shortest, answer
-
-
-def main(points: int = 2000, epochs: int = 60) -> None:
-    """Measure, compare, print."""
+def run(quick: bool) -> list[Table]:
+    """Measure and compare."""
+    points, epochs = (50, 12) if quick else (2000, 60)
     observed = simulate(points, epochs)
     models = peer_models(observed)
     ours_s, state = best(lambda: batched(observed))
@@ -85,20 +69,21 @@ def main(points: int = 2000, epochs: int = 60) -> None:
     ours = np.stack([state.displacement_mm, state.velocity_mm_d], axis=1)
     np.testing.assert_allclose(ours, answers, rtol=1e-8, atol=1e-8)
     np.testing.assert_array_equal(again, answers)
-    print(
-        f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, statsmodels {statsmodels.__version__}, float64"
-    )
-    print(f"{points} points, {epochs} epochs, {100 * GAPS:.0f} % missing, best of {REPEATS}")
-    print(f"largest difference of the answers: {np.max(np.abs(ours - answers)):.1e} (mm, mm/d)")
     work = points * (epochs - 1)
-    for name, seconds in (
-        ("core.kalman, all points at once", ours_s),
-        ("statsmodels, filter alone", filter_s),
-        ("statsmodels, with building models", whole_s),
-    ):
-        print(f"{name:35}{work / seconds:12,.0f} point-epochs/s  {seconds / ours_s:8,.1f} x time")
-
-
-if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:3]))
+    rows = tuple(
+        (name, rate(work, seconds), f"{seconds / ours_s:,.1f}")
+        for name, seconds in (
+            ("core.kalman, all points at once", ours_s),
+            ("statsmodels, filter alone", filter_s),
+            ("statsmodels, with building models", whole_s),
+        )
+    )
+    largest = np.max(np.abs(ours - answers))
+    return [
+        Table(
+            f"Kalman tick, {points:,} points x {epochs} epochs, {GAPS:.0%} missing, float64",
+            ("filter", "point-epochs a second", "x time"),
+            rows,
+            (f"Largest difference of the answers: {largest:.1e} (mm, mm/d).",),
+        )
+    ]

@@ -58,6 +58,8 @@ def _measure(title: str, pace: Pace, points: int, days: int) -> Table:
             cpu, begin = time.process_time(), time.perf_counter()
             pace(app, events)
             whole, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        if app.settle():
+            raise RuntimeError("the replay left records unread")
         parked = {name: p.reason for worker in app.workers for name, p in worker.parked.items()}
         if parked:
             raise RuntimeError(f"the replay did not come to its end: {parked}")
@@ -67,7 +69,8 @@ def _measure(title: str, pace: Pace, points: int, days: int) -> Table:
 def _daily(app: Slopewatch, events: list[list[Event]]) -> None:
     for number, day in enumerate(events):
         _append(app, number, day)
-        app.settle()
+        for worker in app.workers:
+            worker.step(timeout_s=0.0)
 
 
 def _at_once(app: Slopewatch, events: list[list[Event]]) -> None:

@@ -33,13 +33,13 @@ METRICS = (
         "slopewatch_feed_observations_total",
         "counter",
         ("site", "feed"),
-        "observations appended to the log, repeats included",
+        "observations appended to the log; after a restart some come again",
     ),
     Metric(
         "slopewatch_feed_rejections_total",
         "counter",
         ("site", "feed", "code"),
-        "rows that could not be used, by numbered reason",
+        "rows and answers that could not be used, by numbered reason; each counts once",
     ),
     Metric(
         "slopewatch_log_lag_records",

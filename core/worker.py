@@ -35,6 +35,8 @@ from core.telemetry import Telemetry
 
 S = TypeVar("S")
 LONGEST_BACKOFF = timedelta(minutes=10)
+LONGEST_GAP = timedelta(minutes=10)
+"""How long a site may wait for a missing outcome before it counts as standing still."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Worker(Generic[S]):
         self._outlet = Outlet(log, stage.name, artifacts, clock, telemetry, send_timeout_s)
         self._sites: dict[str, Intake[S]] = {}
         self._parked: dict[str, Parked] = {}
+        self._gaps: dict[str, datetime] = {}
         self._next: dict[int, int] = {}
         self._partitions = log.topics()[stage.inbox].partitions
         self._member = member
@@ -80,8 +83,14 @@ class Worker(Generic[S]):
 
     @property
     def parked(self) -> dict[str, Parked]:
-        """Sites that stand still, by name."""
-        return dict(self._parked)
+        """Sites that stand still, by name: parked, or waiting too long for a missing outcome."""
+        late = self._clock.now() - LONGEST_GAP
+        gaps = {
+            name: Parked(f"waits since {since:%Y-%m-%d %H:%M} UTC for a missing event", 0, 0, None)
+            for name, since in self._gaps.items()
+            if since <= late
+        }
+        return {**gaps, **self._parked}
 
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop` is set, then hand the partitions over.
@@ -120,6 +129,7 @@ class Worker(Generic[S]):
                 self._take(name, own)
         for name in list(self._sites):
             self._settle(name)
+        self._note_gaps()
         self._commit_group()
         self._report()
         return len(records)
@@ -328,9 +338,15 @@ class Worker(Generic[S]):
                 # The group has moved on; the next poll says which partitions are whose now.
                 self._logger.info("group offsets not noted", reason=str(error))
 
+    def _note_gaps(self) -> None:
+        """Since when each site holds an outcome whose predecessor has not come."""
+        gaps = [name for name, site in self._sites.items() if site.earliest_waiting is not None]
+        now = self._clock.now()
+        self._gaps = {name: self._gaps.get(name, now) for name in gaps}
+
     def _report(self) -> None:
         end = self._log.end(self._stage.inbox)
         for partition, position in self._next.items():
             lag = self._telemetry.log_lag.labels(self._stage.name, str(partition))
             lag.set(end[partition] - position)
-        self._telemetry.parked.labels(self._stage.name).set(len(self._parked))
+        self._telemetry.parked.labels(self._stage.name).set(len(self.parked))

@@ -299,6 +299,20 @@ def alerts_silence(
     command(_service(context), site, "silence", operator, unit, reason, until, typer.echo)
 
 
+@alerts_app.command("unsilence")
+def alerts_unsilence(
+    context: typer.Context,
+    site: SiteName,
+    operator: Annotated[str, typer.Option(help="who says so")],
+    reason: Annotated[str, typer.Option(help="for the ledger")],
+    unit: Annotated[str | None, typer.Option(help="slope unit; all without it")] = None,
+) -> None:
+    """End a silence before its time."""
+    from services.commands.operators import command
+
+    command(_service(context), site, "unsilence", operator, unit, reason, None, typer.echo)
+
+
 def _place(text: str | None) -> tuple[float, float] | None:
     """`LAT,LON` as numbers."""
     if text is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from core.clock import SystemClock
@@ -11,13 +12,12 @@ from core.settings import Service, Site
 from core.watchdog import Watchdog, folder_in
 from services.alerting.message import WHOLE_SITE, Message
 from services.alerting.notifier import Recipients
-from services.compose import load_sites
 
 
-def make_watchdog(service: Service) -> Watchdog:
-    """The watchdog over all site files; it tells the sites' own recipients, past the ledger."""
+def make_watchdog(service: Service, watched: Iterable[Site]) -> Watchdog:
+    """The watchdog over sites; it tells their own recipients, past the ledger."""
     clock = SystemClock()
-    sites = {site.name: site for site in load_sites(service)}
+    sites = {site.name: site for site in watched if not site.retired}
     recipients = Recipients(sites.get, service)
 
     def tell(name: str, sentence: str, heard: bool) -> None:

@@ -78,15 +78,14 @@ def stress_sites(
     sites = []
     for row, (site, slope, ground) in enumerate(zip(traits, slopes, grounds, strict=True)):
         draw = mechanics.draw_creep(site_rng(site.seed, Purpose.CREEP), site.drainage)
-        law = None
         for run, (through, past) in zip(runs, recharges, strict=True):
             level = run.level_m[row]
             head, water = hydrology.heads(ground, slope, through[row], past[row], level, keep=days)
             driving, normal = mechanics.stresses(
                 slope, draw.seepage_factor, head, water, level[-days:]
             )
-            law = law or mechanics.calibrate(draw, driving, normal)
-        assert law is not None
+            if run is drivers:
+                law = mechanics.calibrate(draw, driving, normal)
         sites.append(Stressed(site, law, driving, normal, head.mean(axis=0)))
     return sites
 

@@ -33,9 +33,9 @@ class Limits(NamedTuple):
 class Overrides(Tree):
     """A site's own thresholds; a level left out is taken from the calibrated table."""
 
-    yellow: float | None = Field(None, gt=0)
-    orange: float | None = Field(None, gt=0)
-    red: float | None = Field(None, gt=0)
+    yellow: float | None = Field(None, gt=0, description="from here on yellow")
+    orange: float | None = Field(None, gt=0, description="from here on orange")
+    red: float | None = Field(None, gt=0, description="from here on red")
 
     @model_validator(mode="after")
     def _rising(self) -> Overrides:

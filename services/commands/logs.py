@@ -20,6 +20,7 @@ from core.events import (
     Event,
     decode,
     encode,
+    identity,
 )
 from core.settings import Service
 
@@ -96,7 +97,11 @@ def show_dead(service: Service, prefix: str, echo: Echo) -> None:
 
 
 def retry_dead(service: Service, prefix: str, echo: Echo) -> None:
-    """Append the dead letter's event to the inbox it came from, with `retry_of`."""
+    """Append the dead letter's event to the inbox it came from, with `retry_of`.
+
+    An outcome's number was counted as taken when it became a dead letter, and its id with it: it
+    goes again without number and under an id made of the letter's, so that it is taken in once.
+    """
     with closing(_open(service)) as log:
         letter = _one_dead(log, prefix)
         data = _letter(letter)
@@ -108,6 +113,8 @@ def retry_dead(service: Service, prefix: str, echo: Echo) -> None:
             )
         event = decode(payload(service, data))
         again = msgspec.structs.replace(event, retry_of=letter.id)
+        if event.number is not None:
+            again = msgspec.structs.replace(again, id=identity("retry", letter.id), number=None)
         producer = log.producer()
         producer.send(topic, event.site, encode(again)).wait(SEND_TIMEOUT_S)
         producer.close()

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from core.errors import SettingsError, SlopewatchError
 from core.settings import Service
 from services.compose import Slopewatch, load_sites
@@ -28,7 +30,7 @@ def run_services(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     if role == "watchdog":
-        _watch(service, stop, echo)
+        _watch(service, site, stop, echo)
         return
     load_sites(service, site)
     roles = [role] if role else ["ingest", "inference", "alerting"]
@@ -49,10 +51,14 @@ def _serve(
     page = (lambda: render_sites(app, site)) if role is None else None
     service = app.service
     with StatusServer(
-        service.metrics_host, service.metrics_port, app.telemetry, lambda: failures, page
+        service.metrics_host,
+        service.metrics_port,
+        app.telemetry,
+        lambda: [*failures, *_out_of_reach(app)],
+        page,
     ) as status:
         echo(f"slopewatch runs; page and metrics at {status.url}, data in {service.data}")
-        watchdog = _spawn_watchdog(service) if role is None else None
+        watchdog = _spawn_watchdog(service, site) if role is None else None
         threads = [_thread(loop, stop, failures) for loop in _loops(app, site)]
         try:
             while not stop.wait(0.5):
@@ -65,6 +71,20 @@ def _serve(
             if watchdog is not None:
                 watchdog.terminate()
                 watchdog.wait()
+
+
+def _out_of_reach(app: Slopewatch) -> list[str]:
+    """Why this process cannot work just now: a sentence for each store that does not answer."""
+    looks: list[Callable[[], object]] = [app.log.topics]
+    looks += [app.states.sites] if app.states is not None else []
+    looks += [app.ledger.sites] if app.ledger is not None else []
+    missing = []
+    for look in looks:
+        try:
+            look()
+        except SlopewatchError as error:
+            missing.append(str(error))
+    return missing
 
 
 def _loops(app: Slopewatch, site: str | None) -> list[Callable[[threading.Event], None]]:
@@ -92,25 +112,35 @@ def _thread(
     return thread
 
 
-def _spawn_watchdog(service: Service) -> subprocess.Popen[Any]:
-    """The watchdog must outlive a hang of this process, so it is one of its own."""
-    import os
+def _spawn_watchdog(service: Service, site: str | None) -> subprocess.Popen[Any]:
+    """The watchdog must outlive a hang of this process, so it is one of its own.
 
-    environment = {
-        **os.environ,
-        "SLOPEWATCH_DATA": str(service.data),
-        "SLOPEWATCH_SITES": str(service.sites),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "services.cli", "run", "watchdog"], env=environment
-    )
+    It gets the very settings of this process, in a file that only its owner can read.
+    """
+    path = service.data / "watchdog.yaml"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(service.model_dump_json(indent=2), encoding="utf-8")
+    command = [sys.executable, "-m", "services.cli", "--config", str(path), "run", "watchdog"]
+    return subprocess.Popen([*command, *(["--site", site] if site else [])])
 
 
-def _watch(service: Service, stop: threading.Event, echo: Callable[[str], None]) -> None:
+def _watch(
+    service: Service, only: str | None, stop: threading.Event, echo: Callable[[str], None]
+) -> None:
+    """Watch the sites that have a file; one that cannot be read leaves the last ones watched."""
     from services.guard import make_watchdog
 
-    watchdog = make_watchdog(service)
+    sites = load_sites(service, only)
+    watchdog = make_watchdog(service, sites)
     while not stop.is_set():
         for sentence in watchdog.check():
             echo(sentence)
         stop.wait(60.0)
+        try:
+            found = load_sites(service, only)
+        except SettingsError as error:
+            structlog.get_logger().error("site files not read again", reason=str(error))
+            continue
+        if found != sites:
+            sites, watchdog = found, make_watchdog(service, found)

@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 
 from core.evidence import Floats
+from core.kinematics import DAYS_PER_YEAR
 from services.console.plots import (
     Z90,
     Scale,
@@ -22,7 +23,6 @@ from services.console.plots import (
     stems_path,
 )
 from services.console.view import SiteView, TrackView, UnitView
-from services.console.words import DAYS_PER_YEAR
 
 TRACK_COLOURS = 4
 

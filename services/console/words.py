@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 import numpy as np
 
 from core.events import LEVELS
+from core.kinematics import DAYS_PER_YEAR
 from services.console.plots import Z90, date_of, day_of, number
 from services.console.view import SiteView, TrackView, UnitView
 
-DAYS_PER_YEAR = 365.25
 COVERAGES = ("out of range", "blind", "stale", "watched")
 """Most worrying first."""
 

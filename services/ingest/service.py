@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -42,6 +43,18 @@ from services.ingest.feed import FEEDS, SOURCES, Feed, Observation, Rejection
 DEFAULT_HISTORY = timedelta(days=3 * 365)
 OVERLAP = timedelta(days=14)
 SEND_TIMEOUT_S = 30.0
+
+
+class Asked(NamedTuple):
+    """One feed or source of a site. `label` tells it apart from others of its kind, for people.
+
+    `key` is its place in the cursor: other settings are another feed, asked from the start.
+    """
+
+    label: str
+    key: str
+    package: str
+    plugin: Plugin
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class Ingest:
         self._telemetry = telemetry
         self._cursor = Cursor(service.data / "cursor.json")
         self._feeds: dict[str, Feed] = {}
+        self._said: dict[str, frozenset[str]] = {}
 
     def configure(self, site: Site, previous: Site | None = None, retired: bool = False) -> None:
         """Put the site's settings on the log.
@@ -134,15 +148,20 @@ class Ingest:
         """Ask every feed for what is new and close the days that are over."""
         today = self._clock.now().date()
         poll = Poll()
-        events = []
+        events: list[Event] = []
         done: dict[str, date] = {}
-        for plugin, feed in self.feeds(site, only):
-            cursor = self._cursor.get(site.name, feed.name)
+        said: dict[str, list[Event]] = {}
+        for asked in self.feeds(site, only):
+            cursor = self._cursor.get(site.name, asked.key)
             since = cursor - OVERLAP if cursor else first_day(site, today)
-            found = self._ask(site, plugin, feed, since, today, poll, backfill=False)
+            found = self._ask(site, asked, since, today, poll, backfill=False)
             if found is not None:
-                events += found
-                done[feed.name] = today
+                place = f"{site.name}/{asked.key}"
+                said[place] = found
+                new = self._unsaid(place, found)
+                self._telemetry.observations.labels(site.name, asked.label).inc(len(new))
+                events += new
+                done[asked.key] = today
         if only is None:
             closed = self._closed_days(site, today - timedelta(days=1))
             events = sorted([*events, *closed], key=lambda e: e.valid_time)
@@ -152,14 +171,17 @@ class Ingest:
         # Only now: a cursor that was ahead of the log would lose what lies between.
         for name, day in done.items():
             self._cursor.set(site.name, name, day)
+        for place, found in said.items():
+            self._remember(place, found)
         return poll
 
     def poll(self, site: Site, only: str, since: date, until: date) -> Poll:
         """Ask one feed for a stretch of days; what it says is available now."""
         poll = Poll()
-        for plugin, feed in self.feeds(site, only):
-            found = self._ask(site, plugin, feed, since, until, poll, backfill=False)
-            self._append(OBSERVATIONS, found or [])
+        for asked in self.feeds(site, only):
+            found = self._ask(site, asked, since, until, poll, backfill=False) or []
+            self._append(OBSERVATIONS, found)
+            self._telemetry.observations.labels(site.name, asked.label).inc(len(found))
         return poll
 
     def backfill(
@@ -178,22 +200,23 @@ class Ingest:
         """
         poll = Poll()
         events: list[Event] = []
-        for plugin, feed in self.feeds(site):
-            progress(feed.name)
-            found = self._ask(site, plugin, feed, since, until, poll, backfill=True)
+        for asked in self.feeds(site):
+            progress(asked.label)
+            found = self._ask(site, asked, since, until, poll, backfill=True)
             if found is None and not without_failed:
                 raise SlopewatchError(
                     f"backfill of {site.name} stopped, nothing was taken in: {poll.failed}"
                 )
             events += found or []
+            self._telemetry.observations.labels(site.name, asked.label).inc(len(found or []))
         days = [since + timedelta(days=n) for n in range((until - since).days + 1)]
         events += [closed_day(site.name, day, end_of(day), catching_up=False) for day in days]
         events.sort(key=lambda e: e.available_at)
         self._append(OBSERVATIONS, events)
         self._cursor.set(site.name, "day closed", until)
-        for _, feed in self.feeds(site):
-            if feed.name not in poll.failed:
-                self._cursor.set(site.name, feed.name, until)
+        for asked in self.feeds(site):
+            if asked.label not in poll.failed:
+                self._cursor.set(site.name, asked.key, until)
         return Poll(poll.observations, poll.rejections, poll.failed, len(days))
 
     def closed_until(self, sites: Iterable[Site]) -> date | None:
@@ -202,26 +225,46 @@ class Ingest:
         known = [day for day in days if day is not None]
         return min(known) if known and len(known) == len(days) else None
 
-    def feeds(self, site: Site, only: str | None = None) -> Iterator[tuple[Plugin, Feed]]:
-        """The site's feeds and sources, opened once."""
+    def feeds(self, site: Site, only: str | None = None) -> Iterator[Asked]:
+        """The site's feeds and sources, or those of one kind; nothing is opened yet."""
         listed = [(FEEDS, p) for p in site.feeds] + [(SOURCES, p) for p in site.sources]
-        chosen = [(package, p) for package, p in listed if only in {None, p.kind}]
-        if only is not None and not chosen:
+        if only is not None and only not in {p.kind for _, p in listed}:
             kinds = ", ".join(p.kind for _, p in listed) or "none"
             raise SlopewatchError(f"site {site.name} has no feed {only!r}; it has: {kinds}")
-        for package, plugin in chosen:
-            key = f"{package}/{plugin.model_dump_json()}"
-            if key not in self._feeds:
-                settings = plugins.settings(package, plugin.model_dump(), f"site {site.name}:")
-                module = plugins.load(package, plugin.kind)
-                self._feeds[key] = module.open(settings, self._service)
-            yield plugin, self._feeds[key]
+        count: Counter[str] = Counter()
+        for package, plugin in listed:
+            count[plugin.kind] += 1
+            number = count[plugin.kind]
+            label = plugin.kind if number == 1 else f"{plugin.kind}-{number}"
+            key = f"{plugin.kind}/{identity(package, plugin.model_dump_json())[:16]}"
+            if only in {None, plugin.kind}:
+                yield Asked(label, key, package, plugin)
+
+    def _opened(self, site: Site, asked: Asked) -> Feed:
+        """The feed itself, opened once for the same settings."""
+        if asked.key not in self._feeds:
+            given = asked.plugin.model_dump()
+            settings = plugins.settings(asked.package, given, f"site {site.name}:")
+            module = plugins.load(asked.package, asked.plugin.kind)
+            self._feeds[asked.key] = module.open(settings, self._service)
+        return self._feeds[asked.key]
+
+    def _unsaid(self, place: str, events: Sequence[Event]) -> list[Event]:
+        """Those of `events` that the last answer of the same feed did not hold.
+
+        A reader would drop the others, but the log keeps all it is given for ever.
+        """
+        known = self._said.get(place, frozenset())
+        return [event for event in events if event.id not in known]
+
+    def _remember(self, place: str, events: Sequence[Event]) -> None:
+        """Note what the log has by now: never before it has it."""
+        self._said[place] = frozenset(event.id for event in events)
 
     def _ask(
         self,
         site: Site,
-        plugin: Plugin,
-        feed: Feed,
+        asked: Asked,
         since: date,
         until: date,
         poll: Poll,
@@ -231,34 +274,43 @@ class Ingest:
         """Events of one feed; None, with the reason in `poll`, when it could not be asked."""
         events: list[Event] = []
         rejected: list[Event] = []
-        labels = (site.name, feed.name)
+        label = asked.label
         try:
+            feed = self._opened(site, asked)
             for item in feed.poll(site, since, until, self._artifacts):
                 if isinstance(item, Rejection):
                     rejected.append(self._rejection(site.name, feed.name, item))
-                    poll.rejections[f"{feed.name} {item.code}"] += 1
-                    self._telemetry.rejections.labels(*labels, item.code).inc()
+                    poll.rejections[f"{label} {item.code}"] += 1
                 else:
                     events.append(self._observation(site.name, feed, item, backfill=backfill))
         except SlopewatchError as error:
-            poll.failed[feed.name] = str(error)
+            poll.failed[label] = str(error)
             structlog.get_logger().warning(
-                "feed failed", site=site.name, feed=feed.name, reason=str(error)
+                "feed failed", site=site.name, feed=label, reason=str(error)
             )
             if isinstance(error, BadInputError):
-                self._append(DEAD_LETTERS, [self._refused(site.name, feed.name, error)])
+                self._reject(site.name, asked, [self._refused(site.name, label, error)])
             return None
         except Exception as error:
             # A plug-in's bug must not keep the other feeds and sites from being asked; the feed's
             # age grows until it is mended.
-            poll.failed[feed.name] = f"{type(error).__name__}: {error}"
-            structlog.get_logger().exception("feed broken", site=site.name, feed=feed.name)
+            poll.failed[label] = f"{type(error).__name__}: {error}"
+            structlog.get_logger().exception("feed broken", site=site.name, feed=label)
             return None
-        self._append(DEAD_LETTERS, rejected)
-        poll.observations[feed.name] += len(events)
-        self._telemetry.observations.labels(*labels).inc(len(events))
-        self._telemetry.feed_success.labels(*labels).set(self._clock.now().timestamp())
+        self._reject(site.name, asked, rejected)
+        poll.observations[label] += len(events)
+        self._telemetry.feed_success.labels(site.name, label).set(self._clock.now().timestamp())
         return events
+
+    def _reject(self, site: str, asked: Asked, rejected: Sequence[Event]) -> None:
+        """Keep and count what could not be used; the same again in the next answer is no news."""
+        place = f"{site}/{asked.key}/rejected"
+        new = self._unsaid(place, rejected)
+        self._append(DEAD_LETTERS, new)
+        self._remember(place, rejected)
+        for event in new:
+            if isinstance(event.data, DeadLettered):
+                self._telemetry.rejections.labels(site, asked.label, event.data.code).inc()
 
     def _observation(self, site: str, feed: Feed, item: Observation, *, backfill: bool) -> Event:
         now = self._clock.now()

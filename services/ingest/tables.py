@@ -28,6 +28,8 @@ MAX_BYTES = 64 << 20
 MAX_UNPACKED_BYTES = 128 << 20
 MAX_ROW_BYTES = 2048
 MAX_PARTS = 2000
+MAX_SHEET_ROWS = 1 << 20
+MAX_SHEET_CELLS = 10_000_000
 
 Cell = str | float | datetime | None
 Row = dict[str, Cell]
@@ -279,20 +281,31 @@ def _check_parts(content: bytes, where: str) -> None:
         raise BadInputError(f"{where} is not a whole Excel file: {error}") from error
 
 
-def _sheet(content: bytes, form: TableFormat, where: str) -> list[tuple[Any, ...]]:
+def _sheet(content: bytes, form: TableFormat, where: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of the sheet, one at a time: a small file may name a cell in a row or column far out."""
     from openpyxl import load_workbook
 
+    cells = 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns about styling it cannot keep
             book = load_workbook(
                 io.BytesIO(content), read_only=True, data_only=True, keep_links=False
             )
-            try:
-                sheet = book[form.sheet] if form.sheet else book.worksheets[0]
-                sheet.reset_dimensions()
-                return list(sheet.iter_rows(values_only=True))
-            finally:
-                book.close()
+        try:
+            sheet = book[form.sheet] if form.sheet else book.worksheets[0]
+            sheet.reset_dimensions()
+            for count, values in enumerate(sheet.iter_rows(values_only=True), start=1):
+                cells += len(values)
+                if count > MAX_SHEET_ROWS or cells > MAX_SHEET_CELLS:
+                    raise BadInputError(
+                        f"{where} has over {MAX_SHEET_ROWS} rows or {MAX_SHEET_CELLS} cells: "
+                        "that is no table"
+                    )
+                yield values
+        finally:
+            book.close()
+    except BadInputError:
+        raise
     except Exception as error:  # openpyxl raises whatever its parsers raise
         raise BadInputError(f"{where} is not a readable Excel sheet: {error}") from error

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from core.errors import SettingsError
 from core.evidence import Evidence, Floats
 from core.geometry import SENTINEL1_WAVELENGTH_MM, ambiguity_limit_mm
 from core.settings import Noise
@@ -162,7 +163,8 @@ def layout_of(sites: int, points: int) -> Layout:
 
 def _fold(seen: Observed, gap: Floats, noise: Noise) -> tuple[Any, ...]:
     """Innovation z, velocity, its sd, whether out of range, and the observed mean: (S, K, 1)."""
-    assert noise.atmosphere_sd_mm is not None
+    if noise.atmosphere_sd_mm is None:
+        raise SettingsError("scoring needs noise.atmosphere_sd_mm: pools know no distances")
     sites, epochs, points = seen.los_mm.shape
     layout = layout_of(sites, points)
     shared = np.full((sites, points), noise.atmosphere_sd_mm**2)

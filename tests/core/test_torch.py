@@ -27,7 +27,7 @@ def series() -> tuple[np.ndarray, np.ndarray]:
 
 def folded(asarray: Callable[[Any], Any]) -> list[np.ndarray]:
     """Every array of the motion after all epochs."""
-    days, moved = series()
+    _, moved = series()
     membership = np.arange(POINTS)[None, :] % UNITS == np.arange(UNITS)[:, None]
     layout = motion.Layout(asarray(membership.astype(float)), asarray(np.full(UNITS, 27.7)))
     state = motion.begin(asarray(np.zeros(POINTS)), asarray(np.zeros(UNITS)), 1.0)

@@ -47,6 +47,18 @@ def test_numbers_are_taken_in_their_order() -> None:
     assert shop.worker.parked == {}
 
 
+def test_a_site_that_waits_too_long_for_a_missing_outcome_counts_as_standing_still() -> None:
+    shop = Shop("a")
+    shop.take(said("two", number=2))
+    assert shop.worker.parked == {}
+    shop.clock.sleep(timedelta(minutes=11).total_seconds())
+    shop.take()
+    assert "missing event" in shop.worker.parked["a"].reason
+    shop.take(said("one", number=1))
+    assert shop.words() == ["one", "two"]
+    assert shop.worker.parked == {}
+
+
 def test_an_outcome_that_came_too_early_survives_a_restart() -> None:
     shop = Shop("a")
     shop.take(said("three", number=3), said("free"), said("one", number=1))

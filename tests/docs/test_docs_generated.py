@@ -1,12 +1,13 @@
 """The generated pages are those the code makes now, and what they list is all there is."""
 
+import inspect
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core import asyncapi, plugins
+from core import asyncapi, plugins, settings
 from core.eventlog._settings import LogSettings
 from core.evidence import Evidence
 from core.intake import LARGEST_COMMIT_BYTES
@@ -52,6 +53,42 @@ def test_settings_page_names_every_plug_in_and_field():
             section = text.split(f"\n### {name}\n", maxsplit=1)[1]
             for field in plugins.load(package, name).Settings.model_fields:
                 assert f"| `{field}` |" in section, (name, field)
+
+
+def test_every_setting_says_what_it_means():
+    trees = [value for value in vars(settings).values() if inspect.isclass(value)]
+    schemas = [t.model_json_schema() for t in trees if issubclass(t, settings.Tree)]
+    for package, _ in reference.PLUGINS.values():
+        for name in plugins.names(package):
+            schemas.append(plugins.load(package, name).Settings.model_json_schema())
+    for schema in schemas:
+        for part in (schema, *schema.get("$defs", {}).values()):
+            for field, said in part.get("properties", {}).items():
+                assert said.get("description"), (part["title"], field)
+
+
+def test_every_setting_is_read_somewhere():
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("core", "services")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    trees = [value for value in vars(settings).values() if inspect.isclass(value)]
+    named = {f for t in trees if issubclass(t, settings.Tree) for f in t.model_fields}
+    unread = {field for field in named if not re.search(rf"\.{field}\b", code)}
+    assert not unread
+
+
+def test_every_metric_is_set_somewhere():
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("core", "services")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    kept = {name for name in vars(Telemetry()) if name != "registry"}
+    assert len(kept) == len(METRICS)
+    unset = {name for name in kept if not re.search(rf"\b{name}\s*\.labels\(", code)}
+    assert not unset
 
 
 def test_the_example_site_is_accepted_by_its_plug_ins():

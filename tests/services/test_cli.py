@@ -99,6 +99,37 @@ def test_an_operator_is_heard(folder: Path) -> None:
     assert "operator-commanded" in said("log", "tail", "assessments", "-n", "100")
 
 
+def test_a_replay_hears_the_operators_at_their_places(folder: Path) -> None:
+    word = ("--site", "demo-slope", "--operator", "ann", "--reason", "drill")
+    said("ingest", "backfill", "--site", "demo-slope", "--until", "2023-12-20")
+    said("alerts", "silence", *word, "--until", "2100-01-01")
+    said(
+        "ingest",
+        "backfill",
+        "--site",
+        "demo-slope",
+        "--since",
+        "2023-12-21",
+        "--until",
+        "2023-12-24",
+    )
+    said("alerts", "unsilence", *word)
+    said(
+        "ingest",
+        "backfill",
+        "--site",
+        "demo-slope",
+        "--since",
+        "2023-12-25",
+        "--until",
+        "2023-12-28",
+    )
+    assert said("ledger", "export").count(r"\"command\":") == 2
+    assert "state: equal; ledger: equal" in said(
+        "replay", "--site", "demo-slope", "--into", str(folder / "again")
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -114,7 +145,11 @@ def test_an_operator_is_heard(folder: Path) -> None:
 def test_a_mistake_is_one_sentence_without_traceback(
     folder: Path, arguments: list[str], sentence: str
 ) -> None:
-    code = f"import sys; sys.argv = ['slopewatch', *{arguments!r}]; from services.cli import main; main()"
+    code = (
+        f"import sys; sys.argv = ['slopewatch', *{arguments!r}]\n"
+        "from services.cli import main\n"
+        "main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=False
     )

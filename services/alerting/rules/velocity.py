@@ -48,7 +48,9 @@ class Settings(Tree):
     thresholds_mm_per_year: Overrides = Field(
         Overrides(), description="a level left out is taken from the calibrated table"
     )
-    probability: float = Field(0.95, gt=0.5, lt=1)
+    probability: float = Field(
+        0.95, gt=0.5, lt=1, description="how sure one must be that the rate passes the threshold"
+    )
     hits: int = Field(2, ge=1, description="epochs that must pass the threshold ...")
     of: int = Field(3, ge=1, description="... of this many with data")
 

@@ -53,7 +53,7 @@ class Product(NamedTuple):
             if not isinstance(link, h5py.HardLink):
                 raise BadInputError(f"{self.name} holds no {name}")
             found = self.file[name]
-        if not isinstance(found, h5py.Dataset) or found.external:
+        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
             raise BadInputError(f"{self.name}: {name} is not an array of this file")
         if math.prod(found.shape[-2:]) * found.dtype.itemsize > MAX_RASTER_BYTES:
             raise BadInputError(f"{self.name}: {name} has planes over 2 GB")

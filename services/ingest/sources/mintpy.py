@@ -34,6 +34,7 @@ from core.artifacts import Artifacts, pack
 from core.clock import midnight
 from core.errors import BadInputError, UnavailableError
 from core.events import ArtifactRef, DisplacementMeasured
+from core.kinematics import DAYS_PER_YEAR
 from core.settings import Service, Site, Tree
 from services.ingest.feed import Feed, Observation, Rejection
 from services.ingest.grids import Doubles, boxes_of, read_window, relief
@@ -47,7 +48,6 @@ from services.ingest.sources._mintpy_files import (
     opened,
 )
 
-DAYS_PER_YEAR = 365.25
 IMPLAUSIBLE_MM = 50_000.0
 
 

@@ -49,11 +49,13 @@ class Settings(Tree):
     layout: Literal["points", "epochs", "long"] = Field(
         "points", description="a row is a point, an epoch, or one value"
     )
-    table: TableFormat = TableFormat()
-    columns: Columns = Columns()
+    table: TableFormat = Field(TableFormat(), description="how the table is written")
+    columns: Columns = Field(Columns(), description="which columns hold what")
     points: str | None = Field(None, description="file or address of the points' own table")
-    points_table: TableFormat = TableFormat()
-    point_columns: PointColumns = PointColumns()
+    points_table: TableFormat = Field(TableFormat(), description="how that one is written")
+    point_columns: PointColumns = Field(
+        PointColumns(), description="which columns, of that one or of the table, describe a point"
+    )
     unit: Literal["mm", "cm", "m"] = Field("mm", description="of displacements and sigma")
     positive: Literal["toward", "away"] = Field(
         "toward", description="motion that a positive value means, seen from the satellite"

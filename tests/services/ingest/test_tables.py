@@ -34,6 +34,17 @@ def workbook(parts=None):
     return content.getvalue()
 
 
+def workbook_of(rows):
+    """A workbook whose only sheet holds these rows."""
+    named = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    sheet = b'<worksheet xmlns="%s"><sheetData>%s</sheetData></worksheet>' % (named.encode(), rows)
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook())) as old, zipfile.ZipFile(content, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, sheet if name.endswith("sheet1.xml") else old.read(name))
+    return content.getvalue()
+
+
 def test_rows_carry_the_line_an_editor_shows():
     rows = read(b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n3,4")
     assert rows == [(2, {"a": "1", "b": "2"}), (4, {"a": "3", "b": "4"})]
@@ -64,6 +75,20 @@ def test_a_zip_bomb_is_refused_before_it_unpacks():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8 << 20
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        b'<row r="1"/><row r="99999999"><c r="A99999999"><v>1</v></c></row>',
+        b"".join(b'<row r="%d"><c r="XFD%d"><v>1</v></c></row>' % (n, n) for n in range(1, 100)),
+    ],
+)
+def test_a_cell_far_out_costs_no_more_than_a_table_may(rows, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_SHEET_ROWS", 1000)
+    monkeypatch.setattr(tables, "MAX_SHEET_CELLS", 100_000)
+    with pytest.raises(BadInputError, match="over 1000 rows or 100000 cells"):
+        read(workbook_of(rows), format="xlsx")
 
 
 @pytest.mark.parametrize(

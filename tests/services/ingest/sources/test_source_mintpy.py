@@ -238,6 +238,19 @@ def test_links_to_other_files_are_not_followed(folder: Path, site: Site, poll: A
         poll(feed(folder), site)
 
 
+def test_an_array_put_together_from_other_files_is_not_read(
+    folder: Path, site: Site, poll: Any
+) -> None:
+    with h5py.File(folder / "timeseries.h5", "r+") as file:
+        shape = file["timeseries"].shape
+        del file["timeseries"]
+        layout = h5py.VirtualLayout(shape=shape, dtype="f4")
+        layout[...] = h5py.VirtualSource(str(folder / "other.h5"), "timeseries", shape=shape)
+        file.create_virtual_dataset("timeseries", layout)
+    with pytest.raises(BadInputError, match="not an array of this file"):
+        poll(feed(folder), site)
+
+
 def test_a_folder_without_a_series(tmp_path: Path, site: Site, poll: Any) -> None:
     with pytest.raises(BadInputError, match="no timeseries"):
         poll(feed(tmp_path), site)
