@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Watches slopes by satellite, rain and reservoir level, and warns when one accelerates.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help in a third of the time
     add_completion=False,
 )
 site_app = typer.Typer(help="Site files: one YAML file is one watched place.", no_args_is_help=True)

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from core.errors import SlopewatchError, UnavailableError
 from core.telemetry import Telemetry
 
 Answer = tuple[int, str, bytes]
+SLOWEST_CLIENT_S = 30.0
 
 
 class StatusServer:
@@ -35,6 +37,8 @@ class StatusServer:
         answer = self._answer
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = SLOWEST_CLIENT_S
+
             def do_GET(self) -> None:
                 code, kind, body = answer(self.path.partition("?")[0])
                 self.send_response(code)
@@ -77,6 +81,10 @@ class StatusServer:
                 return 200, "text/html; charset=utf-8", self._page().encode()
             except SlopewatchError as error:
                 return 503, text, str(error).encode()
+            except Exception as error:
+                # Its text may hold anything; the log has the whole of it.
+                structlog.get_logger().exception("page broken")
+                return 500, text, f"the page broke: {type(error).__name__}\n".encode()
         return 404, text, b"here are /metrics, /healthz, /readyz and /\n"
 
     def close(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import requests
@@ -24,6 +26,7 @@ WHOLE_TIMEOUT_S = 300.0
 USER_AGENT = "slopewatch"
 _CHUNK = 1 << 16
 _BUSY = (408, 425, 429)
+_ours = threading.local()
 
 
 class MissingError(BadInputError):
@@ -37,11 +40,23 @@ def get(url: str, parameters: Mapping[str, str] | None = None) -> bytes:
     `UnavailableError`; with Retry-After at once, carrying the wait. 404 and 410 raise
     `MissingError`, other 4xx `SettingsError`, too long a document `BadInputError`.
     """
-    with requests.Session() as session:
+    return _retrying()(_get_once, _session(url), url, parameters)
+
+
+def _session(url: str) -> requests.Session:
+    """This thread's session for outside or for this machine; it keeps connections, no cookies."""
+    loopback = is_loopback(url)
+    if not hasattr(_ours, "sessions"):
+        _ours.sessions = {}
+    sessions: dict[bool, requests.Session] = _ours.sessions
+    if loopback not in sessions:
+        session = requests.Session()
         session.headers["User-Agent"] = USER_AGENT
         session.max_redirects = 5
-        session.trust_env = not is_loopback(url)
-        return _retrying()(_get_once, session, url, parameters)
+        session.trust_env = not loopback
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        sessions[loopback] = session
+    return sessions[loopback]
 
 
 def _retrying() -> Retrying:

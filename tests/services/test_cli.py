@@ -58,7 +58,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         "from services.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'pydantic', 'sqlalchemy', 'asf_search', 'xarray', 'requests'}\n"
+        "heavy = {'numpy', 'pydantic', 'sqlalchemy', 'asf_search', 'xarray', 'requests', 'rich'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

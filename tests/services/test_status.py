@@ -49,6 +49,24 @@ def test_the_page_is_served_or_says_why_not() -> None:
     assert (answer.status_code, answer.text) == (503, "no site file in sites")
 
 
+def test_a_page_that_breaks_is_an_answer_without_its_secrets() -> None:
+    def broken() -> str:
+        raise ValueError("hidden")
+
+    with StatusServer("127.0.0.1", 0, Telemetry(), list, broken) as server:
+        answer = get(server, "/")
+    assert (answer.status_code, answer.text) == (500, "the page broke: ValueError\n")
+
+
+def test_a_client_that_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.status.SLOWEST_CLIENT_S", 0.1)
+    with (
+        StatusServer("127.0.0.1", 0, Telemetry(), list) as server,
+        socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), 5) as silent,
+    ):
+        assert silent.recv(1) == b""
+
+
 def test_a_taken_port_is_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -159,7 +159,8 @@ class Email:
             mail["Importance"] = "high"
         mail.set_content(bulletin.text, cte="quoted-printable")
         mail.add_alternative(bulletin.html, subtype="html", cte="quoted-printable")
-        mail.set_boundary("=_" + hashlib.sha256(f"boundary {key}".encode()).hexdigest())
+        # Short enough for one header line: few mail programs read a boundary that was continued.
+        mail.set_boundary("=_" + hashlib.sha256(f"boundary {key}".encode()).hexdigest()[:32])
         return mail
 
     def _hand_over(self, to: list[str], content: bytes) -> tuple[str, dict[str, Refusal]]:

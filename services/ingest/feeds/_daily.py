@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
@@ -24,12 +24,15 @@ MAX_RAIN_MM = 2000.0
 
 
 class Reading(NamedTuple):
-    """One day as a feed reads it: `value` in mm (rain) or m (level), None where missing."""
+    """One day as a feed reads it: `value` in mm (rain) or m (level), None where missing.
+
+    `row` gives the row's text, which only a rejection needs.
+    """
 
     day: date
     value: float | None
     place: str
-    row: str
+    row: Callable[[], str]
 
 
 class Kind(NamedTuple):
@@ -87,7 +90,7 @@ def _problem(kind: Kind, reading: Reading, earlier: Reading | None) -> tuple[str
 
 
 def _rejection(kind: Kind, reading: Reading, code: str, reason: str) -> Rejection:
-    row = bounded(reading.row)
+    row = bounded(reading.row())
     return Rejection(code, f"{reading.place}: {reason}", _rejection_key(kind, row), row)
 
 

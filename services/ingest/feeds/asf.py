@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ SEARCH_PATH = "/search/granules.umm_json"
 MAX_PAGES = 400
 MAX_SAID = 300
 
+Form = list[tuple[str, Any]]
 Product = Literal["SLC", "BURST", "CSLC", "RTC", "DISP-S1"]
 
 
@@ -133,8 +135,16 @@ def _session(settings: Settings, base: str) -> ASFSession:
     return session
 
 
-def _queries(settings: Settings, site: Site, since: date, until: date) -> list[Any]:
+def _queries(settings: Settings, site: Site, since: date, until: date) -> list[Form]:
     """The form fields of each request; lists of frames or bursts make one request each."""
+    ends = (f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (midnight(since), end_of(until)))
+    temporal = ("temporal", f"{','.join(ends)},")
+    return [[*form, temporal] for form in _forms(settings, site.area)]
+
+
+@lru_cache(maxsize=256)
+def _forms(settings: Settings, area: tuple[float, float, float, float]) -> list[Form]:
+    """All form fields but the time, as asf_search words them; that takes it tens of ms."""
     from asf_search import ASFSearchOptions
     from asf_search.CMR import build_subqueries, translate_opts
     from asf_search.search import preprocess_opts
@@ -144,9 +154,7 @@ def _queries(settings: Settings, site: Site, since: date, until: date) -> list[A
         "dataset": kind.dataset,
         "processingLevel": settings.product,
         # A box needs none of the repairs (and deprecated calls) that a polygon goes through.
-        "bbox": site.area,
-        "start": midnight(since),
-        "end": end_of(until),
+        "bbox": area,
     }
     if settings.paths:
         wanted["relativeOrbit"] = list(settings.paths)
@@ -164,7 +172,7 @@ def _queries(settings: Settings, site: Site, since: date, until: date) -> list[A
         raise SettingsError(f"feed asf: asf_search refuses these settings: {error}") from error
 
 
-def _items(session: ASFSession, queries: list[Any]) -> Iterator[Any]:
+def _items(session: ASFSession, queries: list[Form]) -> Iterator[Any]:
     """Raw items of all pages of all queries; CMR-Search-After leads from page to page."""
     for fields in queries:
         session.headers.pop("CMR-Search-After", None)
@@ -180,7 +188,7 @@ def _items(session: ASFSession, queries: list[Any]) -> Iterator[Any]:
             raise BadInputError(f"the catalogue sends over {MAX_PAGES} pages: narrow the settings")
 
 
-def _page(session: ASFSession, fields: Any) -> tuple[list[Any], int, str | None]:
+def _page(session: ASFSession, fields: Form) -> tuple[list[Any], int, str | None]:
     from asf_search import ASFSearchError
     from asf_search.search.search_generator import get_page
 

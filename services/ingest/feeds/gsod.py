@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 
 from pydantic import Field
 
@@ -87,17 +88,17 @@ def _readings(year: int, content: bytes) -> Iterator[_daily.Reading | Rejection]
 
 
 def _reading(place: str, row: tables.Row) -> _daily.Reading | Rejection:
-    text = tables.row_text(row)
+    text = partial(tables.row_text, row)
     if "DATE" not in row or "PRCP" not in row or "PRCP_ATTRIBUTES" not in row:
         raise BadInputError(f"{place} has no DATE, PRCP and PRCP_ATTRIBUTES: this is no GSOD file")
     try:
         day = date.fromisoformat(str(row["DATE"]).strip())
     except ValueError:
-        return Rejection("R05", f"{place}: {row['DATE']!r} is not a date", place, text)
+        return Rejection("R05", f"{place}: {row['DATE']!r} is not a date", place, text())
     try:
         inches = tables.number(row["PRCP"], _FORM)
     except ValueError:
-        return Rejection("R03", f"{place}: {row['PRCP']!r} is not a number", place, text)
+        return Rejection("R03", f"{place}: {row['PRCP']!r} is not a number", place, text())
     return _daily.Reading(day, _rain_mm(inches, str(row["PRCP_ATTRIBUTES"]).strip()), place, text)
 
 

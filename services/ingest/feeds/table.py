@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -115,20 +116,20 @@ class _Table:
             )
 
     def _reading(self, number: int, row: tables.Row) -> _daily.Reading | Rejection:
-        given, place, text = self._settings, f"row {number}", tables.row_text(row)
+        given, place, text = self._settings, f"row {number}", partial(tables.row_text, row)
         try:
             day = tables.moment(row[given.date_column], given.table).date()
         except (ValueError, OverflowError):
             reason = f"{place}: {_short(row[given.date_column])} is not a date as settings say"
-            return Rejection("R05", reason, place, text)
+            return Rejection("R05", reason, place, text())
         if given.unit_column and _daily.unit_named(str(row[given.unit_column])) != given.unit:
             reason = f"{place}: unit {_short(row[given.unit_column])} is not {given.unit}"
-            return Rejection("R07", reason, place, text)
+            return Rejection("R07", reason, place, text())
         try:
             value = tables.number(row[given.value_column], given.table)
         except ValueError:
             reason = f"{place}: {_short(row[given.value_column])} is not a number"
-            return Rejection("R03", reason, place, text)
+            return Rejection("R03", reason, place, text())
         if value is not None:
             per_m = 1000.0 if given.quantity == "rain" else 1.0
             value = round(value * _daily.FACTORS[given.unit] * per_m, 6)

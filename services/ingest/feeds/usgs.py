@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -197,22 +198,26 @@ def _readings(series: _Candidate, wanted: Settings) -> Iterator[_daily.Reading |
             f"USGS site {wanted.site}, {series}: unit {code!r} is no length: not a level"
         )
     for number, value in enumerate(series.values, start=1):
-        place, text = f"value {number}", bounded(msgspec.json.encode(value).decode())
+        place, text = f"value {number}", partial(_text, value)
         if not wanted.provisional and "P" in value.qualifiers:
             continue
         try:
             day = datetime.fromisoformat(value.date_time).date()
         except ValueError:
             reason = f"{place}: {value.date_time!r} is not a date"
-            yield Rejection("R05", reason, place, text)
+            yield Rejection("R05", reason, place, text())
             continue
         try:
             level_m = _level_m(value.value, series.variable.no_data_value, _daily.FACTORS[unit])
         except ValueError:
             reason = f"{place}: {value.value!r} is not a number"
-            yield Rejection("R03", reason, place, text)
+            yield Rejection("R03", reason, place, text())
             continue
         yield _daily.Reading(day, level_m, place, text)
+
+
+def _text(value: _Value) -> str:
+    return bounded(msgspec.json.encode(value).decode())
 
 
 def _level_m(value: str | float | None, missing: float | None, factor: float) -> float | None:

@@ -52,6 +52,12 @@ def test_mail_arrives_with_both_parts_and_headers(sink: SmtpSink) -> None:
     assert "<h1" in html.get_content()
 
 
+def test_the_boundary_stands_plainly_in_one_header(sink: SmtpSink) -> None:
+    mail = notifier(sink.port)._compose(message(), KEY).as_bytes().decode()
+    (line,) = [line for line in mail.splitlines() if "boundary" in line]
+    assert line.strip().startswith('boundary="=_')
+
+
 def test_only_a_real_alarm_is_marked_as_important(sink: SmtpSink) -> None:
     email = notifier(sink.port)
     email.send(message(level="red"), "1" * 32)
