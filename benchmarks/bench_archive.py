@@ -39,8 +39,7 @@ def run(quick: bool) -> list[Table]:
 
 def _measure(points: int, epochs: int, again: int) -> tuple[float, float, float]:
     """Milliseconds of a whole step, and of handler and commit within it."""
-    whole: list[float] = []
-    watch = Stopwatch()
+    steps: list[tuple[float, float, float]] = []
     parts = [(InferenceStage, "handle", "handler"), (InferenceStore, "commit", "commit")]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -49,14 +48,16 @@ def _measure(points: int, epochs: int, again: int) -> tuple[float, float, float]
         history = site.History(points, app.artifacts)
         _send(app, [_epoch(history, number) for number in range(epochs)])
         app.settle()
-        with watch.on(parts):
-            for number in range(epochs, epochs + again):
-                _send(app, [_epoch(history, number)])
+        for number in range(epochs, epochs + again):
+            watch = Stopwatch()
+            _send(app, [_epoch(history, number)])
+            with watch.on(parts):
                 begin = perf_counter()
                 app.workers[0].step(0.0)
-                whole.append((perf_counter() - begin) * 1e3)
-        handler, commit = (watch.seconds[name] / again * 1e3 for name in ("handler", "commit"))
-    return median(whole), handler, commit
+                whole = perf_counter() - begin
+            steps.append((whole, watch.seconds["handler"], watch.seconds["commit"]))
+    whole_s, handler_s, commit_s = (median(column) for column in zip(*steps, strict=True))
+    return whole_s * 1e3, handler_s * 1e3, commit_s * 1e3
 
 
 def _epoch(history: site.History, number: int) -> Event:

@@ -219,9 +219,11 @@ class Email:
                 f"the mail server {host} has no certificate that is trusted", retryable=True
             )
         if isinstance(error, smtplib.SMTPAuthenticationError):
+            # Ours to mend, within the day that a sending is tried: an alarm must not be dropped
+            # because a password was changed.
             return DeliveryError(
                 f"the mail server {host} does not accept the login: {error.smtp_code}",
-                retryable=error.smtp_code < 500,
+                retryable=True,
             )
         if isinstance(error, smtplib.SMTPResponseException):
             return DeliveryError(

@@ -42,7 +42,9 @@ from services.alerting.notifier import (
 SIGNATURE_HEADER: Final = "Slopewatch-Signature"
 KEY_HEADER: Final = "Idempotency-Key"
 BODY_TYPE: Final = "org.slopewatch.notification.v1"
-RETRYABLE_STATUS: Final = frozenset({408, 425, 429})
+RETRYABLE_STATUS: Final = frozenset({401, 403, 408, 425, 429})
+"""401 and 403: a secret that was changed on one side only is mended within the day, and an alarm
+must not be dropped for it."""
 LONGEST_RETRY_AFTER: Final = timedelta(days=1)
 EXAMPLE: Final[Mapping[str, Any]] = {
     "url": "https://hooks.example.org/slopewatch",
@@ -137,7 +139,7 @@ class Webhook:
         return f"Webhook({urlsplit(self._url).hostname})"
 
     def send(self, message: Message, key: str) -> Receipt:
-        """Post the message; 2xx is taken, 408, 425, 429, 5xx and silence may be tried again."""
+        """Post the message; 2xx is taken, `RETRYABLE_STATUS`, 5xx and silence may be tried again."""
         body = body_of(message, key)
         now = self._clock.now()
         secret = required_secret(self._settings.secret_env)

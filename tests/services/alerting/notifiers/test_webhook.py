@@ -79,7 +79,7 @@ def test_wrong_secret_is_refused(
     monkeypatch.setenv("HOOK_SECRET", "guess")
     with pytest.raises(DeliveryError, match="HTTP 401") as caught:
         notifier(sink.url).send(message(), KEY)
-    assert not caught.value.retryable
+    assert caught.value.retryable
     assert (sink.refused, sink.bodies()) == (1, [])
 
 
@@ -125,8 +125,8 @@ def by_definition(key: bytes, text: bytes) -> str:
 @pytest.mark.parametrize(
     ("status", "retryable"),
     [
-        *((status, False) for status in (301, 307, 400, 401, 404, 410)),
-        *((status, True) for status in (408, 425, 429, 500, 502, 503)),
+        *((status, False) for status in (301, 307, 400, 404, 410)),
+        *((status, True) for status in (401, 403, 408, 425, 429, 500, 502, 503)),
     ],
 )
 def test_status(status: int, retryable: bool) -> None:

@@ -1,0 +1,47 @@
+"""Every benchmark runs and prints; how fast it is, is not tested here."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks.frame import Stopwatch, Table, as_markdown, as_text
+
+
+@pytest.mark.parametrize("name", program.names())
+def test_a_benchmark_runs_and_prints(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_only_warnings", lambda: None)
+    program.main([name, "--quick"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "cores" in lines[0]
+    assert "numpy" in lines[1]
+    assert f"[{name}]" in "\n".join(lines)
+    assert len(lines) > 7
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["--write", "--quick"], ["codec", "--write"]])
+def test_what_cannot_be_asked_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(arguments)
+
+
+def test_tables_are_aligned_and_written() -> None:
+    table = Table("Title", ("name", "figure"), (("a", "1.0"), ("longer", "20.0")), ("Note.",))
+    assert as_text(table).splitlines()[1:4] == [
+        "  name    figure",
+        "  a          1.0",
+        "  longer    20.0",
+    ]
+    assert "| longer | 20.0 |" in as_markdown(table)
+
+
+def test_a_stopwatch_counts_every_second_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 1.0, 3.0, 10.0])
+    monkeypatch.setattr("benchmarks.frame.time.perf_counter", lambda: next(ticks))
+    watch = Stopwatch()
+    inner = watch.timed(lambda: None, "inner")
+    watch.timed(lambda: [inner()], "outer")()
+    assert watch.seconds == {"inner": 2.0, "outer": 8.0}
+    assert watch.calls == {"inner": 1, "outer": 1}
