@@ -266,6 +266,13 @@ QUANTITIES: tuple[Quantity, ...] = (
         "history; checkpoints",
     ),
     Quantity(
+        "seen_sd_mm",
+        "standard deviation of that mean: its points' own and the shared atmosphere",
+        "mm",
+        NO_SIGN,
+        "history",
+    ),
+    Quantity(
         "offset_mm",
         "a unit's displacement minus the mean of its started points: keeps the unit free of jumps "
         "when points join",

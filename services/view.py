@@ -107,12 +107,11 @@ def _track(track: Track, index: int, last: date, rate_walk: float) -> TrackView:
     days = np.arange(track.days[0], max(day_number(last), track.days[-1]) + 1, dtype=float)
     state = daily(track, days, rate_walk)
     epochs = np.array(track.days, float)
-    own = np.sqrt(track.points.shared_unit_mm2[index])
     return TrackView(
         track=track.name,
         epoch_day=epochs,
         epoch_mm=figure(track, "seen_mm")[:, index],
-        epoch_sd_mm=np.full(epochs.size, own),
+        epoch_sd_mm=figure(track, "seen_sd_mm")[:, index],
         epoch_out_of_range=figure(track, "out_of_range")[:, index],
         day=days,
         day_mm=state.displacement_mm[:, index],

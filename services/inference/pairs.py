@@ -40,6 +40,7 @@ class Waiting(NamedTuple):
     layers: ArtifactRef
     wavelength_mm: float
     looks: float
+    event: str
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Issued(NamedTuple):
     sigma_mm: Floats
 
 
-def add_pair(window: PairWindow, data: InterferogramReady) -> PairWindow:
-    """Let a pair wait for the end of the day.
+def add_pair(window: PairWindow, data: InterferogramReady, event: str) -> PairWindow:
+    """Let the pair of `event` wait for the end of the day.
 
     A pair that was taken in before changes nothing (a reprocessed one is a new product: give it
     a track of its own). `BadInputError` for a pair that reaches before the window.
@@ -76,7 +77,7 @@ def add_pair(window: PairWindow, data: InterferogramReady) -> PairWindow:
         )
     if pair in window.known:
         return window
-    waiting = Waiting(pair, data.layers, data.wavelength_mm, data.looks)
+    waiting = Waiting(pair, data.layers, data.wavelength_mm, data.looks, event)
     return replace(window, waiting=(*window.waiting, waiting), known=(*window.known, pair))
 
 

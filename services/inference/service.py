@@ -12,7 +12,7 @@ import numpy as np
 from core import plugins
 from core.artifacts import Artifacts, numbers, unpack
 from core.clock import end_of, midnight
-from core.errors import BadInputError
+from core.errors import BadInputError, SettingsError
 from core.events import (
     ASSESSMENTS,
     OBSERVATIONS,
@@ -109,7 +109,7 @@ class InferenceStage:
             case DisplacementMeasured() as data:
                 return self._measure(state, data, given)
             case InterferogramReady() as data:
-                return self._await_day(state, data), []
+                return self._await_day(state, data, event.id), []
             case DayClosed() as data:
                 return self._close_day(state, data, given)
         raise BadInputError(f"{event.data.NAME} does not belong into {self.inbox}")
@@ -117,6 +117,7 @@ class InferenceStage:
     def _configure(self, state: SiteState, data: SiteConfigured, given: Input) -> Said:
         """New settings: geometry and noise may differ, so every track is folded anew."""
         site = site_from_bytes(self._artifacts.get(data.settings))
+        _model(site)
         watched = data.watched_from or state.watched_from or given.now.date()
         changed = state.site is not None and _motion_settings(site) != _motion_settings(state.site)
         state = replace(state, site=site, settings=data.settings, watched_from=watched)
@@ -149,12 +150,18 @@ class InferenceStage:
         )
         arrays = unpack(self._artifacts.get(data.values))
         values = _values(arrays, points)
-        return self._fold(state, track, data.epoch, values, given)
+        return self._fold(state, track, data.epoch, values, given, (given.event.id,))
 
     def _fold(
-        self, state: SiteState, track: Track, epoch: date, values: Values, given: Input
+        self,
+        state: SiteState,
+        track: Track,
+        epoch: date,
+        values: Values,
+        given: Input,
+        inputs: tuple[str, ...],
     ) -> Said:
-        """Archive and fold one epoch; say the state after it."""
+        """Archive and fold one epoch that came from `inputs`; say the state after it."""
         site = _configured(state)
         entry = Entry(
             day=day_number(epoch),
@@ -172,19 +179,19 @@ class InferenceStage:
             seq=given.seq,
             units=unit_states(track, track.motion.units, site),
             evidence=self._artifacts.put(evidence_of(track, site)),
-            inputs=(given.event.id,),
+            inputs=inputs,
             historical=_historical(state, given),
         )
         return state, [Outcome(said, midnight(epoch))]
 
-    def _await_day(self, state: SiteState, data: InterferogramReady) -> SiteState:
+    def _await_day(self, state: SiteState, data: InterferogramReady, event: str) -> SiteState:
         site = _configured(state)
         points = self._points(state, data.track, data.points)
         track = state.tracks.get(data.track) or new_track(
             data.track, points, data.points, site.noise
         )
         check_pair(data, self._artifacts, points.in_reference, looks=site.noise.looks)
-        window = add_pair(track.window or PairWindow(), data)
+        window = add_pair(track.window or PairWindow(), data, event)
         track = replace(track, window=window, window_changed=True)
         return replace(state, tracks={**state.tracks, track.name: track})
 
@@ -243,12 +250,13 @@ class InferenceStage:
         window, issued = invert_waiting(
             track.window, self._artifacts, track.points.in_reference, looks=site.noise.looks
         )
+        inputs = (*(pair.event for pair in track.window.waiting), given.event.id)
         track = replace(track, window=window, window_changed=True)
         state = replace(state, tracks={**state.tracks, name: track})
         outcomes: list[Outcome] = []
         for new in issued:
             values = Values(new.displacement_mm, new.sigma_mm)
-            state, said = self._fold(state, state.tracks[name], new.epoch, values, given)
+            state, said = self._fold(state, state.tracks[name], new.epoch, values, given, inputs)
             outcomes += said
         return state, outcomes
 
@@ -281,8 +289,12 @@ def _motion_settings(site: Site) -> tuple[object, ...]:
 
 
 def _model(site: Site) -> Model:
-    module = plugins.load(MODELS, site.model.kind)
-    model: Model = module.open(plugins.settings(MODELS, site.model.model_dump()))
+    """The site's forecast model; `BadInputError` where its settings name none."""
+    try:
+        module = plugins.load(MODELS, site.model.kind)
+        model: Model = module.open(plugins.settings(MODELS, site.model.model_dump()))
+    except SettingsError as error:
+        raise BadInputError(f"the site file cannot be used: {error}") from error
     return model
 
 

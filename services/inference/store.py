@@ -336,9 +336,7 @@ def _motion(points: np.ndarray, units: np.ndarray) -> Motion:
 def _window_change(name: str, window: PairWindow) -> Put:
     """Dates as text, information as arrays; the waiting pairs as one JSON text."""
     notes = {
-        "waiting": msgspec.json.encode(
-            [(w.pair, w.layers, w.wavelength_mm, w.looks) for w in window.waiting]
-        ).decode(),
+        "waiting": msgspec.json.encode([tuple(w) for w in window.waiting]).decode(),
         "issued": [d.isoformat() for d in window.issued],
         "known": [[p.reference.isoformat(), p.secondary.isoformat()] for p in window.known],
         "origin": window.state.origin.isoformat() if window.state else None,
@@ -358,7 +356,7 @@ def _read_window(repository: SiteRepository, name: str) -> PairWindow | None:
     data = repository.read(group)
     notes = msgspec.json.decode(str(data["notes"].values[()]))
     waiting = msgspec.json.decode(
-        notes["waiting"], type=list[tuple[tuple[date, date], ArtifactRef, float, float]]
+        notes["waiting"], type=list[tuple[tuple[date, date], ArtifactRef, float, float, str]]
     )
     state = None
     if notes["origin"]:
@@ -366,7 +364,7 @@ def _read_window(repository: SiteRepository, name: str) -> PairWindow | None:
         origin = date.fromisoformat(notes["origin"])
         state = WindowState(origin, dates, data["links"].values, data["vector"].values)
     return PairWindow(
-        waiting=tuple(Waiting(Pair(*p), ref, w, looks) for p, ref, w, looks in waiting),
+        waiting=tuple(Waiting(Pair(*w[0]), w[1], w[2], w[3], w[4]) for w in waiting),
         state=state,
         issued=tuple(date.fromisoformat(d) for d in notes["issued"]),
         known=tuple(Pair(*(date.fromisoformat(d) for d in p)) for p in notes["known"]),

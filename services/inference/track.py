@@ -36,6 +36,7 @@ FIGURES = (
     "out_of_range",
     "measured",
     "seen_mm",
+    "seen_sd_mm",
 )
 """What the history keeps of each unit at each epoch, in this order."""
 
@@ -211,6 +212,7 @@ def _fold_one(track: Track, day: int, values: Values, noise: Noise) -> Track:
             step.out_of_range.astype(float),
             step.measured,
             motion.seen_mm,
+            step.observed_variance_mm2**0.5,
         ]
     )
     history = track.history if len(track.days) else np.zeros((0, *row.shape))

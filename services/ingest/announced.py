@@ -20,14 +20,14 @@ class Announced:
 
     def names(self) -> set[str]:
         """Sites that were announced and not retired."""
-        paths = [p for p in self._folder.glob("*.json") if p.name != "release.json"]
+        paths = (self._folder / "sites").glob("*.json")
         return {
             p.stem for p in paths if not parse_site(msgspec.json.decode(p.read_bytes())).retired
         }
 
     def announce(self, site: Site, ingest: Ingest) -> tuple[str, ...] | None:
         """Append `site configured` when the site differs from the last one said."""
-        path = self._folder / f"{site.name}.json"
+        path = self._folder / "sites" / f"{site.name}.json"
         content = site_bytes(site)
         previous = None
         if path.exists():

@@ -139,7 +139,7 @@ class Webhook:
         return f"Webhook({urlsplit(self._url).hostname})"
 
     def send(self, message: Message, key: str) -> Receipt:
-        """Post the message; 2xx is taken, `RETRYABLE_STATUS`, 5xx and silence may be tried again."""
+        """Post the message; 2xx is taken, `RETRYABLE_STATUS`, 5xx and silence may come again."""
         body = body_of(message, key)
         now = self._clock.now()
         secret = required_secret(self._settings.secret_env)

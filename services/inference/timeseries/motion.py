@@ -65,6 +65,8 @@ class Step(NamedTuple):
     out_of_range: Array
     measured: Array
     """Number of points measured, taken in or not, as a float."""
+    observed_variance_mm2: Array
+    """Variance of the unit's observed mean: its points' own, and the shared atmosphere."""
 
 
 def begin(points: Array, units: Array, velocity_sd_mm_d: float) -> Motion:
@@ -122,7 +124,7 @@ def assimilate(
     )
     z = innovation.value_mm / xp.sqrt(innovation.variance_mm2)
     measured = _sum(xp.astype(~xp.isnan(observed_mm), observed_mm.dtype), layout)
-    return after, Step(innovation, z, blocked, measured)
+    return after, Step(innovation, z, blocked, measured, variance)
 
 
 def _unstarted(like: Array, velocity_sd_mm_d: float) -> TrendState:
