@@ -249,10 +249,13 @@ def load_sites(
     `without_broken` it is told and left out, so that the other sites go on.
     """
     paths = sorted(service.sites.glob("*.yaml")) if service.sites.is_dir() else []
-    sites = []
+    sites: list[Site] = []
     for path in paths:
         try:
-            sites.append(load_site(path))
+            site = load_site(path)
+            if site.name in {known.name for known in sites}:
+                raise SettingsError(f"{path}: another file has a site {site.name} already")
+            sites.append(site)
         except SettingsError as error:
             if not without_broken and only in {None, path.stem}:
                 raise

@@ -42,6 +42,9 @@ from services.ingest.feed import FEEDS, SOURCES, Feed, Observation, Rejection
 
 DEFAULT_HISTORY = timedelta(days=3 * 365)
 OVERLAP = timedelta(days=14)
+LOOK_BACK = timedelta(days=60)
+"""How far before its newest datum a feed is asked now and then; a source is asked for all."""
+LOOK_BACK_EVERY = timedelta(days=7)
 SEND_TIMEOUT_S = 30.0
 
 
@@ -152,8 +155,7 @@ class Ingest:
         done: dict[str, date] = {}
         said: dict[str, list[Event]] = {}
         for asked in self.feeds(site, only):
-            cursor = self._cursor.get(site.name, asked.key)
-            since = cursor - OVERLAP if cursor else first_day(site, today)
+            since = self._since(site, asked, today)
             found = self._ask(site, asked, since, today, poll, backfill=False)
             if found is not None:
                 place = f"{site.name}/{asked.key}"
@@ -161,7 +163,7 @@ class Ingest:
                 new = self._unsaid(place, found)
                 self._telemetry.observations.labels(site.name, asked.label).inc(len(new))
                 events += new
-                done[asked.key] = today
+                done |= self._looked(site, asked, found, today)
         if only is None:
             closed = self._closed_days(site, today - timedelta(days=1))
             events = sorted([*events, *closed], key=lambda e: e.valid_time)
@@ -174,6 +176,33 @@ class Ingest:
         for place, found in said.items():
             self._remember(place, found)
         return poll
+
+    def _since(self, site: Site, asked: Asked, today: date) -> date:
+        """First day to ask for: a little before the newest datum had, and weekly far before it.
+
+        What comes late may come for days long before the newest one and must be found, whatever
+        the cursor says.
+        """
+        newest = self._cursor.get(site.name, asked.key)
+        start = first_day(site, today)
+        if newest is None:
+            return start
+        looked = self._cursor.get(site.name, f"{asked.key}/looked back")
+        if looked is not None and today < looked + LOOK_BACK_EVERY:
+            return max(start, newest - OVERLAP)
+        return start if asked.package == SOURCES else max(start, newest - LOOK_BACK)
+
+    def _looked(
+        self, site: Site, asked: Asked, found: Sequence[Event], today: date
+    ) -> dict[str, date]:
+        """Where the cursor stands after an answer: at the newest datum, never at the asking."""
+        days = [event.valid_time.date() for event in found]
+        known = self._cursor.get(site.name, asked.key)
+        newest = max([min(day, today) for day in days] + ([known] if known else []), default=None)
+        done = {} if newest is None else {asked.key: newest}
+        if self._since(site, asked, today) < (newest or today) - OVERLAP:
+            done[f"{asked.key}/looked back"] = today
+        return done
 
     def poll(self, site: Site, only: str, since: date, until: date) -> Poll:
         """Ask one feed for a stretch of days; what it says is available now."""
@@ -200,6 +229,7 @@ class Ingest:
         """
         poll = Poll()
         events: list[Event] = []
+        done: dict[str, date] = {"day closed": until}
         for asked in self.feeds(site):
             progress(asked.label)
             found = self._ask(site, asked, since, until, poll, backfill=True)
@@ -208,15 +238,18 @@ class Ingest:
                     f"backfill of {site.name} stopped, nothing was taken in: {poll.failed}"
                 )
             events += found or []
+            if found is not None:
+                done |= self._looked(site, asked, found, until)
             self._telemetry.observations.labels(site.name, asked.label).inc(len(found or []))
         days = [since + timedelta(days=n) for n in range((until - since).days + 1)]
-        events += [closed_day(site.name, day, end_of(day), catching_up=False) for day in days]
+        watched = site.watched_from or self._clock.now().date()
+        for day in days:
+            late = watched <= day < until
+            events.append(closed_day(site.name, day, end_of(day), catching_up=late))
         events.sort(key=lambda e: e.available_at)
         self._append(OBSERVATIONS, events)
-        self._cursor.set(site.name, "day closed", until)
-        for asked in self.feeds(site):
-            if asked.label not in poll.failed:
-                self._cursor.set(site.name, asked.key, until)
+        for name, day in done.items():
+            self._cursor.set(site.name, name, day)
         return Poll(poll.observations, poll.rejections, poll.failed, len(days))
 
     def closed_until(self, sites: Iterable[Site]) -> date | None:
@@ -250,7 +283,7 @@ class Ingest:
         return self._feeds[asked.key]
 
     def _unsaid(self, place: str, events: Sequence[Event]) -> list[Event]:
-        """Those of `events` that the last answer of the same feed did not hold.
+        """Those of `events` that no answer of the same feed held since this process began.
 
         A reader would drop the others, but the log keeps all it is given for ever.
         """
@@ -259,7 +292,7 @@ class Ingest:
 
     def _remember(self, place: str, events: Sequence[Event]) -> None:
         """Note what the log has by now: never before it has it."""
-        self._said[place] = frozenset(event.id for event in events)
+        self._said[place] = self._said.get(place, frozenset()) | {event.id for event in events}
 
     def _ask(
         self,

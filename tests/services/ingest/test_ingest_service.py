@@ -12,7 +12,13 @@ import pytest
 from core.artifacts import MemoryArtifacts
 from core.clock import ReplayClock
 from core.eventlog import EventLog, open_log
-from core.events import DEAD_LETTERS, OBSERVATIONS, LevelObserved, RainfallObserved
+from core.events import (
+    DEAD_LETTERS,
+    OBSERVATIONS,
+    DayClosed,
+    LevelObserved,
+    RainfallObserved,
+)
 from core.settings import Service, Site
 from core.telemetry import Telemetry
 from services.compose import TOPICS
@@ -108,3 +114,41 @@ def test_the_log_is_given_nothing_twice_in_a_row(tmp_path: Path, site: Site, log
     (tmp_path / "rain.csv").write_text(rows(10, value=2.0))
     service.tick(site)
     assert days_of(log, RainfallObserved) == 20
+
+
+def test_what_comes_weeks_late_is_found_whatever_the_cursor_says(
+    tmp_path: Path, site: Site, log: EventLog
+) -> None:
+    (tmp_path / "rain.csv").write_text(rows(50))
+    (tmp_path / "level.csv").write_text(rows(50))
+    clock = ReplayClock(NOW)
+    service = ingest(tmp_path, log, clock, Telemetry())
+    service.tick(site)
+    for _ in range(30):
+        clock.sleep(timedelta(days=1).total_seconds())
+        service.tick(site)
+    late = (NOW + timedelta(days=1)).date()
+    (tmp_path / "rain.csv").write_text(rows(50) + f"{late},7.0\n")
+    service.tick(site)
+    assert days_of(log, RainfallObserved) == 51
+    old = (NOW - timedelta(days=55)).date()
+    (tmp_path / "level.csv").write_text(f"day,value\n{old},9.0\n" + rows(50).split("\n", 1)[1])
+    for _ in range(7):
+        clock.sleep(timedelta(days=1).total_seconds())
+        service.tick(site)
+    assert days_of(log, LevelObserved) == 51
+
+
+def test_days_of_a_backfill_that_are_watched_catch_up(
+    tmp_path: Path, site: Site, log: EventLog
+) -> None:
+    (tmp_path / "rain.csv").write_text(rows(50))
+    (tmp_path / "level.csv").write_text(rows(50))
+    last = (NOW - timedelta(days=1)).date()
+    ingest(tmp_path, log, ReplayClock(NOW), Telemetry()).backfill(
+        site, last - timedelta(days=40), last
+    )
+    closed = [e.data for e in events_of(log, OBSERVATIONS) if isinstance(e.data, DayClosed)]
+    late = [data.day for data in closed if data.catching_up]
+    assert (min(late), max(late)) == (site.watched_from, last - timedelta(days=1))
+    assert closed[-1].day == last
