@@ -50,6 +50,8 @@ UNIT = {
     "los_acceleration_mm_d2": NUMBER,
     "acceleration_sd_mm_d2": NUMBER,
     "measured_points": int,
+    "usual_points": int,
+    "los_factor": NUMBER,
     "out_of_range": bool,
 }
 
@@ -117,6 +119,8 @@ def _state() -> Event:
             los_acceleration_mm_d2=-0.00123456789,
             acceleration_sd_mm_d2=0.000123456789,
             measured_points=1234,
+            usual_points=1200,
+            los_factor=-0.6789,
         )
         for n in range(1, 5)
     )

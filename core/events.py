@@ -168,6 +168,8 @@ class UnitState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     los_acceleration_mm_d2: float | None = None
     acceleration_sd_mm_d2: float | None = None
     measured_points: int = 0
+    usual_points: int = 0
+    los_factor: float | None = None
     out_of_range: bool = False
 
 

@@ -117,7 +117,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "line-of-sight motion per motion down the slope, mean over a unit's points",
         "mm/mm",
         "+ where downslope motion comes toward the satellite",
-        "evidence",
+        "evidence; state updated",
     ),
     # Filtered motion of a slope unit, as events say it
     Quantity(

@@ -7,11 +7,13 @@ silent nobody is warned, whatever the slope does.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,10 +23,11 @@ import structlog
 from msgspec.structs import replace
 
 from core.clock import Clock
-from core.errors import SettingsError
+from core.errors import SettingsError, SlopewatchError
 
 REPEAT_AFTER: Final = timedelta(hours=24)
 MEMORY_NAME: Final = "watchdog.memory"
+LOCK_NAME: Final = "watchdog.lock"
 _MAX_BYTES: Final = 1 << 20
 _SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -73,6 +76,31 @@ def last_beat(folder: Path, site: str) -> date | None:
     """The closed day that the heartbeat of `site` speaks of; None where there is none."""
     beat = _read(_path(folder, site), site).beat
     return beat.day if beat else None
+
+
+@contextmanager
+def watching_alone(folder: Path, site: str | None = None) -> Iterator[str | None]:
+    """Hold the watch over `folder`, or over one `site` of it; gives None, else who holds it.
+
+    Two that watch would tell everything twice. The kernel frees the lock when its holder dies,
+    however it dies; what is in the file is only there to be read.
+    """
+    name = f"watchdog.{_path(folder, site).stem}.lock" if site else LOCK_NAME
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            stack.callback(os.close, file)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"pid {os.getpid()}".encode(), 0)
+        except BlockingIOError:
+            yield os.pread(file, 100, 0).decode(errors="replace") or "pid unknown"
+            return
+        except OSError as error:
+            # To tell twice is better than not to watch.
+            structlog.get_logger().error("watchdog cannot lock", reason=error.strerror)
+        yield None
 
 
 class Watchdog:
@@ -146,7 +174,9 @@ class Watchdog:
             self._notify(site, sentence, then.told_at is None)
         except Exception as error:
             # One site's recipients must not keep the others from being told.
-            self._logger.error("watchdog could not tell", site=site, error=type(error).__name__)
+            # Only our own errors are known to hold no addresses.
+            reason = str(error) if isinstance(error, SlopewatchError) else type(error).__name__
+            self._logger.error("watchdog could not tell", site=site, reason=reason)
             return None
         self._memory[site] = then
         self._logger.warning("watchdog told", site=site, sentence=sentence)

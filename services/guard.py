@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+import structlog
+
 from core.clock import SystemClock
 from core.errors import SlopewatchError, UnavailableError
 from core.events import identity
@@ -19,6 +21,7 @@ def make_watchdog(service: Service, watched: Iterable[Site]) -> Watchdog:
     clock = SystemClock()
     sites = {site.name: site for site in watched if not site.retired}
     recipients = Recipients(sites.get, service)
+    logger = structlog.get_logger().bind(stage="watchdog")
 
     def tell(name: str, sentence: str, heard: bool) -> None:
         message = silence_message(sites[name], sentence, clock.now(), heard=heard)
@@ -26,10 +29,15 @@ def make_watchdog(service: Service, watched: Iterable[Site]) -> Watchdog:
         for recipient in sites[name].recipients:
             try:
                 recipients(name, recipient.id).send(message, message.id)
-            except SlopewatchError as error:
-                failures.append(f"{recipient.id}: {error}")
-        if failures and len(failures) == len(sites[name].recipients):
-            raise UnavailableError(f"nobody could be told that {name} is silent: {failures}")
+            except Exception as error:
+                # One notifier's bug must not cost the others; its text may hold addresses.
+                known = isinstance(error, SlopewatchError)
+                why = str(error) if known else f"the notifier broke ({type(error).__name__})"
+                failures.append(f"{recipient.id}: {why}")
+                logger.error("recipient not told", site=name, recipient=recipient.id, reason=why)
+        if len(failures) == len(sites[name].recipients):
+            why = "; ".join(failures) or f"site {name} has no recipients, list some in its file"
+            raise UnavailableError(f"nobody could be told ({why}): {sentence}")
 
     return Watchdog(folder_in(service.data), sites, service.watchdog_hours, tell, clock)
 

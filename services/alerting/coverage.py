@@ -7,12 +7,14 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from core.events import Coverage
+from core.geometry import LEAST_LOS_FACTOR
 from services.alerting.state import ClosedDay, Sight
 
 STALE_AFTER_INTERVALS = 2
 BLIND_AFTER_INTERVALS = 4
 
 BEST_FIRST: tuple[Coverage, ...] = ("watched", "out of range", "stale", "blind")
+_ACROSS = "the line of sight sees less than a fifth of downslope motion"
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -27,10 +29,14 @@ class View(NamedTuple):
     next_pass: date | None
 
 
-def assess(sights: Mapping[str, Sight], closed: ClosedDay, repeat_days: int) -> View:
+def assess(
+    sights: Mapping[str, Sight], closed: ClosedDay, repeat_days: int, *, downslope: bool = False
+) -> View:
     """Coverage of one unit as of `closed.day`; the best of its tracks counts.
 
-    Stale: not measured for more than 2 repeat intervals; blind: for more than 4, or never.
+    Stale: not measured for more than 2 repeat intervals, or decorrelated at the last epoch; blind:
+    for more than 4, or never, or, where the rules judge `downslope` motion, in a line of sight
+    that hardly sees that.
     """
     next_pass = expected_pass(closed, repeat_days)
     epochs = dict(closed.epochs)
@@ -38,8 +44,10 @@ def assess(sights: Mapping[str, Sight], closed: ClosedDay, repeat_days: int) -> 
         epochs[track] = max(sight.epoch, epochs.get(track, sight.epoch))
     if not epochs:
         return View("blind", _why_no_epoch(closed), next_pass)
-    verdicts = [
-        _track(track, sights.get(track), epochs[track], closed.day, repeat_days)
+    verdicts: list[tuple[Coverage, str]] = [
+        ("blind", f"{_ACROSS} on track {track}")
+        if downslope and _across(sights.get(track))
+        else _track(track, sights.get(track), epochs[track], closed.day, repeat_days)
         for track in sorted(epochs)
     ]
     best = min(verdicts, key=lambda verdict: BEST_FIRST.index(verdict[0]))
@@ -73,16 +81,25 @@ def _why_no_epoch(closed: ClosedDay) -> str:
     return f"passes seen, no epoch from {', '.join(closed.sources)} yet"
 
 
+def _across(sight: Sight | None) -> bool:
+    """Whether the line of sight is known to run across the unit's downslope direction."""
+    factor = sight.los_factor if sight else None
+    return factor is not None and abs(factor) < LEAST_LOS_FACTOR
+
+
 def _track(
     track: str, sight: Sight | None, epoch: date, day: date, repeat_days: int
 ) -> tuple[Coverage, str]:
     if sight is None or sight.measured is None:
-        return "blind", f"no measured points in the unit on track {track}"
+        few = f"; {_too_few(sight.few)}" if sight and sight.few else ""
+        return "blind", f"no measured points in the unit on track {track}{few}"
     age = (day - sight.measured).days
     since = f"track {track} last measured the unit on {plain_date(sight.measured)}"
     if age > STALE_AFTER_INTERVALS * repeat_days:
         late = f"{since}, {age} days ago"
-        if epoch > sight.measured:
+        if sight.few:
+            late += f"; {_too_few(sight.few)}"
+        elif epoch > sight.measured:
             late += ", and had no measured points in it since"
         return ("blind" if age > BLIND_AFTER_INTERVALS * repeat_days else "stale"), late
     if sight.out_of_range:
@@ -90,4 +107,10 @@ def _track(
             f"motion up to {plain_date(sight.measured)} is past what track {track} can tell "
             "between two passes"
         )
+    if sight.few:
+        return "stale", f"{_too_few(sight.few)}; {since}"
     return "watched", since
+
+
+def _too_few(points: tuple[int, int]) -> str:
+    return f"decorrelated: {points[0]} of usually {points[1]} points measured"

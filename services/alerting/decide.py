@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import TypeGuard
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +16,8 @@ from services.alerting.message import MessageKind
 from services.alerting.state import Sight, UnitAlert
 
 FRESH_EPOCHS_TO_LOWER = 3
+LEAST_SHARE_OF_POINTS = 3
+"""An epoch with less than one in so many of a unit's usual points does not measure the unit."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +48,15 @@ def observed(unit: UnitAlert, track: str, epoch: date, seen: UnitState | None) -
         return unit
     measured = before.measured if before else None
     out_of_range = before.out_of_range if before else False
-    if seen is not None and seen.measured_points > 0:
+    if _measures(seen):
         measured, out_of_range = epoch, seen.out_of_range
-    sight = Sight(epoch=epoch, measured=measured, out_of_range=out_of_range)
+    sight = Sight(
+        epoch=epoch,
+        measured=measured,
+        out_of_range=out_of_range,
+        few=(seen.measured_points, seen.usual_points) if _decorrelated(seen) else None,
+        los_factor=seen.los_factor if seen else None,
+    )
     return replace(unit, sights={**unit.sights, track: sight})
 
 
@@ -61,8 +70,16 @@ def is_fresh(
     """
     before = unit.sights.get(track)
     newer = before is None or epoch > before.epoch
-    assimilated = seen is not None and seen.measured_points > 0 and not seen.out_of_range
+    assimilated = _measures(seen) and not seen.out_of_range
     return newer and assimilated and any(vote.calibrated for vote in votes)
+
+
+def _decorrelated(seen: UnitState | None) -> TypeGuard[UnitState]:
+    return seen is not None and seen.measured_points * LEAST_SHARE_OF_POINTS < seen.usual_points
+
+
+def _measures(seen: UnitState | None) -> TypeGuard[UnitState]:
+    return seen is not None and seen.measured_points > 0 and not _decorrelated(seen)
 
 
 def asked_level(votes: Mapping[str, Sequence[Vote]]) -> Level:

@@ -93,6 +93,8 @@ def held(after: SiteAlerts, now: datetime, catching_up: bool | None) -> Waiting 
     if catching_up is not None or after.closed is None:
         return "catching up" if catching_up else None
     open_days = (today - after.closed.day).days - 1
+    if after.closed.catching_up:
+        return "catching up"
     if open_days == 1:
         return "yesterday not closed"
     return "catching up" if open_days > 1 else None

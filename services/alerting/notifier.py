@@ -44,6 +44,15 @@ class DeliveryError(SlopewatchError):
         self.retryable = retryable
 
 
+class RecipientGoneError(DeliveryError):
+    """There is nobody to send to: the settings no longer list the recipient, or the other side
+    refused every address of it. The one failure that no later attempt and no repair can end.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
+
+
 class Notifier(Protocol):
     """One opened way to one recipient; may be used by one thread at a time."""
 
@@ -53,8 +62,9 @@ class Notifier(Protocol):
         """Bring `message` to the recipient.
 
         `key` is the notification's id: the other side can tell by it that a message is a repeat.
-        Raises `DeliveryError` when the message was not taken, or when that is not known, and
-        `SettingsError` when a setting or a secret is missing.
+        Raises `DeliveryError` when the message was not taken, or when that is not known (not
+        `retryable`: somebody must mend what the sentence names), `RecipientGoneError` when all
+        addresses were refused, and `SettingsError` when a setting or a secret is missing.
         """
         ...
 
@@ -71,12 +81,16 @@ class Recipients:
         self._open: dict[tuple[str, str], tuple[Plugin, Notifier]] = {}
 
     def __call__(self, site: str, recipient: str) -> Notifier:
-        """The notifier of `recipient`. Raises `SettingsError` when there is none any more."""
+        """The notifier of `recipient`.
+
+        Raises `RecipientGoneError` when there is none any more, and `SettingsError` as
+        `open_notifier` does.
+        """
         tree = self._site_of(site)
         found = next((r for r in tree.recipients if r.id == recipient), None) if tree else None
         if found is None:
             self._open.pop((site, recipient), None)
-            raise SettingsError(f"site {site} has no recipient {recipient!r} (any more)")
+            raise RecipientGoneError(f"site {site} has no recipient {recipient!r} (any more)")
         known = self._open.get((site, recipient))
         if known is not None and known[0] == found.notifier:
             return known[1]

@@ -4,6 +4,10 @@ Each recipient has a lane of its own: a server that hangs or refuses holds up it
 only. Rows that a sender had claimed without writing down the end (it died, or the ledger was out of
 reach) are sent again under the same id, and counted apart as `repeated`: the first sending may have
 arrived.
+
+A failure that somebody must mend (a refused login, a missing secret, a moved webhook) is tried as
+long as one that passes by itself, and said as an error each time: an alarm must not be lost to a
+mistake that is mended within the day. Only a recipient that is gone ends it at once.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from core.ledger import Attempt, QueuedNotification
 from core.ledger.outbox import FinalOutcome
 from core.telemetry import Telemetry
 from services.alerting.message import Message
-from services.alerting.notifier import DeliveryError, Notifier, Receipt
+from services.alerting.notifier import DeliveryError, Notifier, Receipt, RecipientGoneError
 
 Resolve = Callable[[str, str], Notifier]
 """(site, recipient id) -> the recipient's notifier by the settings in force."""
@@ -170,7 +174,7 @@ class Sender:
         return sum(future.result() for future in ended.values())
 
     def _deliver(self, rows: Sequence[QueuedNotification], now: datetime) -> int:
-        """One recipient's rows, in turn; after a failure that may pass the others wait as well."""
+        """One recipient's rows, in turn; after one that is tried again the others wait as well."""
         started = time.monotonic()
         for place, row in enumerate(rows):
             if self._closing.is_set():
@@ -189,13 +193,16 @@ class Sender:
                 message = _MESSAGE.decode(row.message)
             except msgspec.MsgspecError:
                 # A newer release may have written it: after the upgrade it can be read.
-                raise DeliveryError("its message cannot be read", retryable=True) from None
+                raise DeliveryError(
+                    "its message cannot be read; run the release that wrote it", retryable=False
+                ) from None
             receipt = self._resolve(row.site, row.recipient).send(message, row.id)
         except SlopewatchError as error:
-            return self._failed(row, now, str(error), error.retryable, error.retry_after)
+            return self._failed(row, now, error)
         except Exception as error:
             # A fault of a plug-in must cost nobody else; its text may hold addresses.
-            return self._failed(row, now, _where_it_broke(error), True, None)
+            fault = DeliveryError(_where_it_broke(error), retryable=False)
+            return self._failed(row, now, fault)
         return self._sent(row, now, receipt)
 
     def _sent(self, row: QueuedNotification, now: datetime, receipt: Receipt) -> bool:
@@ -211,27 +218,29 @@ class Sender:
             logger.error("notification not taken for all addresses", refused=refused)
         return True
 
-    def _failed(
-        self,
-        row: QueuedNotification,
-        now: datetime,
-        reason: str,
-        retryable: bool,
-        asked: timedelta | None,
-    ) -> bool:
-        number = row.attempts + 1
-        retry_at = now + self._retry.wait(number, self._jitter(), asked)
-        if retryable and (limit := self._limit_reached(row, now, number)):
-            retryable, reason = False, f"{reason}; {limit}"
-        if retryable:
-            self._record(row, now, "failed", detail=reason, retry_at=retry_at)
-            self._count(row, "retried")
-            self._bound(row).warning("notification not sent yet", reason=reason, attempt=number)
-            return False
-        self._record(row, now, "failed", detail=reason)
-        self._count(row, "failed")
-        self._bound(row).error("notification failed for good", reason=reason, attempt=number)
-        return True
+    def _failed(self, row: QueuedNotification, now: datetime, error: SlopewatchError) -> bool:
+        number, logger = row.attempts + 1, self._bound(row)
+        gone = isinstance(error, RecipientGoneError)
+        limit = None if gone else self._limit_reached(row, now, number)
+        reason = f"{error}; {limit}" if limit else str(error)
+        if gone or limit:
+            self._record(row, now, "failed", detail=reason)
+            self._count(row, "failed")
+            logger.error("notification failed for good", reason=reason, attempt=number)
+            return True
+        retry_at = now + self._retry.wait(number, self._jitter(), error.retry_after)
+        self._record(row, now, "failed", detail=reason, retry_at=retry_at)
+        self._count(row, "retried")
+        if error.retryable:
+            logger.warning("notification not sent yet", reason=reason, attempt=number)
+        else:
+            logger.error(
+                "notification not sent: mend what the reason names",
+                reason=reason,
+                attempt=number,
+                tried_for=str(self._retry.max_age),
+            )
+        return False
 
     def _limit_reached(self, row: QueuedNotification, now: datetime, number: int) -> str | None:
         if number >= self._retry.max_attempts:

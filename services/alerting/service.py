@@ -36,7 +36,7 @@ from services.alerting import decide
 from services.alerting.commands import obeyed, silence_over
 from services.alerting.coverage import assess
 from services.alerting.news import Turn, conclude, to_tell_newcomers, utc_day
-from services.alerting.rule import Rule, open_rules, votes_of
+from services.alerting.rule import DEFAULT_RULES, Rule, open_rules, votes_of
 from services.alerting.state import (
     STATE_VERSION,
     ClosedDay,
@@ -55,6 +55,13 @@ class Opened(NamedTuple):
 
     site: Site
     rules: tuple[Rule, ...]
+
+
+def judges_downslope(site: Site) -> bool:
+    """Whether the site's rules judge velocity, and only down the slope."""
+    rules = [plugin.model_dump() for plugin in site.rules or DEFAULT_RULES]
+    judged = [rule.get("component") for rule in rules if rule["kind"] == "velocity"]
+    return bool(judged) and "los" not in judged
 
 
 class AlertingStage:
@@ -142,7 +149,7 @@ class AlertingStage:
         track, epoch = data.track, data.epoch
         if track is None or epoch is None:
             raise BadInputError(f"state updated {given.event.id} names no track or no epoch")
-        votes = {}
+        votes, downslope = {}, judges_downslope(site)
         if data.evidence is not None:
             evidence = unpack_evidence(self._artifacts.get(data.evidence))
             votes = votes_of(rules, evidence, track)
@@ -156,7 +163,7 @@ class AlertingStage:
                     unit, track, votes[name], fresh=fresh, epoch=epoch, now=given.now
                 )
             if before.closed is not None:
-                view = assess(unit.sights, before.closed, site.repeat_days)
+                view = assess(unit.sights, before.closed, site.repeat_days, downslope=downslope)
                 unit = decide.viewed(unit, view, max(epoch, before.closed.day), given.now)
             units[name] = unit
         return Turn(
@@ -172,11 +179,19 @@ class AlertingStage:
         if before.closed is not None and data.day <= before.closed.day:
             return Turn(before, {})
         closed = ClosedDay(
-            day=data.day, passes=data.passes, epochs=data.epochs, sources=data.sources
+            day=data.day,
+            passes=data.passes,
+            epochs=data.epochs,
+            sources=data.sources,
+            catching_up=data.catching_up,
         )
+        downslope = judges_downslope(site)
         units = {
             name: decide.viewed(
-                unit, assess(unit.sights, closed, site.repeat_days), data.day, given.now
+                unit,
+                assess(unit.sights, closed, site.repeat_days, downslope=downslope),
+                data.day,
+                given.now,
             )
             for name, unit in before.units.items()
         }

@@ -22,11 +22,17 @@ Waiting = Literal[
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
-    """What one track showed of a unit: its last epoch, and the last one that measured the unit."""
+    """What one track showed of a unit: its last epoch, and the last one that measured the unit.
+
+    `few`: points measured and usual at the last epoch where so few were that it does not count.
+    `los_factor`: line-of-sight motion per downslope motion, None where unknown.
+    """
 
     epoch: date
     measured: date | None
     out_of_range: bool
+    few: tuple[int, int] | None = None
+    los_factor: float | None = None
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +101,7 @@ class ClosedDay(msgspec.Struct, frozen=True, kw_only=True):
     passes: dict[str, date]
     epochs: dict[str, date]
     sources: tuple[str, ...]
+    catching_up: bool = False
 
 
 class SiteAlerts(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,13 @@ import structlog
 
 from core.errors import SettingsError, SlopewatchError
 from core.settings import Service
+from core.watchdog import folder_in, watching_alone
 from services.compose import Slopewatch, load_sites
 from services.schedule import Scheduler
 from services.status import StatusServer
 
 ROLES = ("ingest", "inference", "alerting", "watchdog")
+RESPAWN_S = 60.0
 
 
 def run_services(
@@ -58,19 +61,61 @@ def _serve(
         page,
     ) as status:
         echo(f"slopewatch runs; page and metrics at {status.url}, data in {service.data}")
-        watchdog = _spawn_watchdog(service, site) if role is None else None
+        sentry = _Sentry(service, site) if role is None else None
         threads = [_thread(loop, stop, failures) for loop in _loops(app, site)]
         try:
             while not stop.wait(0.5):
                 if failures:
-                    raise SlopewatchError("; ".join(failures))
+                    left = [sentry.left_behind()] if sentry is not None else []
+                    raise SlopewatchError("; ".join([*failures, *left]))
+                if sentry is not None:
+                    sentry.look()
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
-            if watchdog is not None:
-                watchdog.terminate()
-                watchdog.wait()
+        if sentry is not None:
+            sentry.dismiss()
+
+
+class _Sentry:
+    """The watchdog beside `run`, in a process of its own; it is started again when it ended.
+
+    Only a stop that was asked for dismisses it: a `run` that fails leaves it to its work.
+    """
+
+    def __init__(self, service: Service, site: str | None) -> None:
+        self._service = service
+        self._site = site
+        self._process = _spawn_watchdog(service, site)
+        self._started = time.monotonic()
+
+    def look(self) -> None:
+        """Start the watchdog again if it ended, at most every `RESPAWN_S`."""
+        code = self._process.poll()
+        if code is None or time.monotonic() - self._started < RESPAWN_S:
+            return
+        self._started = time.monotonic()
+        logger = structlog.get_logger().bind(stage="watchdog", exit_code=code)
+        try:
+            self._process = _spawn_watchdog(self._service, self._site)
+        except OSError as error:
+            logger.error("watchdog ended and cannot be started", reason=error.strerror)
+        else:
+            # It ends with 0 where another one watches: that is looked after, not broken.
+            (logger.error if code else logger.info)("watchdog ended, started again")
+
+    def dismiss(self) -> None:
+        """End the watchdog."""
+        self._process.terminate()
+        self._process.wait()
+
+    def left_behind(self) -> str:
+        """What a `run` that fails says of the watchdog it leaves."""
+        code = self._process.poll()
+        if code is not None:
+            return f"its watchdog has ended already (exit code {code})"
+        return f"its watchdog goes on as process {self._process.pid} and tells of the silence"
 
 
 def _out_of_reach(app: Slopewatch) -> list[str]:
@@ -126,6 +171,18 @@ def _spawn_watchdog(service: Service, site: str | None) -> subprocess.Popen[Any]
 
 
 def _watch(
+    service: Service, only: str | None, stop: threading.Event, echo: Callable[[str], None]
+) -> None:
+    """Watch, unless another one watches this folder already."""
+    with watching_alone(folder_in(service.data), only) as other:
+        if other is None:
+            _watch_on(service, only, stop, echo)
+        else:
+            logger = structlog.get_logger().bind(stage="watchdog")
+            logger.warning(f"another watchdog watches this folder ({other})")
+
+
+def _watch_on(
     service: Service, only: str | None, stop: threading.Event, echo: Callable[[str], None]
 ) -> None:
     """Watch the sites that have a file; one that cannot be read leaves the last ones watched."""

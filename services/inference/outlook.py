@@ -112,10 +112,22 @@ def unit_states(track: Track, state: TrendState, site: Site) -> tuple[UnitState,
             los_acceleration_mm_d2=_number(change[i]),
             acceleration_sd_mm_d2=_number(change_sd[i]),
             measured_points=int(measured[i]),
+            usual_points=usual_points(track, i),
+            los_factor=_number(track.points.factor[i]),
             out_of_range=bool(outside[i]),
         )
         for i, unit in enumerate(site.slope_units)
     )
+
+
+def usual_points(track: Track, unit: int) -> int:
+    """Median of the unit's measured points over the epochs before the newest; 0 where none.
+
+    Epochs that did not measure the unit at all do not say what is usual.
+    """
+    earlier = figure(track, "measured")[:-1, unit]
+    earlier = earlier[earlier > 0]
+    return int(np.median(earlier)) if earlier.size else 0
 
 
 def forecast(

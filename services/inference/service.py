@@ -50,7 +50,16 @@ from services.inference.state import (
     nanoseconds,
 )
 from services.inference.store import InferenceStore
-from services.inference.track import Entry, Track, Values, add_epoch, new_track, refold
+from services.inference.track import (
+    Entry,
+    Track,
+    Values,
+    add_epoch,
+    new_track,
+    newest_vintages,
+    refold,
+    values_of,
+)
 
 Said = tuple[SiteState, list[Outcome]]
 FIRST_DAY = date(1900, 1, 1)
@@ -149,7 +158,8 @@ class InferenceStage:
             data.track, points, data.points, site.noise
         )
         arrays = unpack(self._artifacts.get(data.values))
-        values = _values(arrays, points)
+        known_ns = nanoseconds(given.event.available_at)
+        track, values = _from_one_zero(track, data, _values(arrays, points), known_ns)
         return self._fold(state, track, data.epoch, values, given, (given.event.id,))
 
     def _fold(
@@ -331,6 +341,35 @@ def _values(arrays: dict[str, np.ndarray], points: Points) -> Values:
     if (sigma < 0).any() or (sigma[np.isfinite(sigma)] > LARGEST_MM).any():
         raise BadInputError("values artifact: a standard deviation that cannot be one")
     return Values(np.where(np.isfinite(sigma), moved, np.nan), sigma)
+
+
+def _from_one_zero(
+    track: Track, data: DisplacementMeasured, values: Values, known_ns: int
+) -> tuple[Track, Values]:
+    """`values` relative to the reference epoch with which the track began.
+
+    A series relative to another one is shifted by what the archive, as known at `known_ns`, holds
+    of that day, or refused where it holds nothing of it. A series that repeats the archive on its
+    own reference epoch was cut short, not made zero there: it stays as delivered.
+    """
+    new, known = data.reference_epoch, track.references
+    if not known or new in known:
+        return replace(track, references=known or (new,)), values
+    of_day = [
+        n
+        for n in newest_vintages(track.entries, as_of_ns=known_ns)
+        if track.entries[n].day == day_number(new)
+    ]
+    shift = values_of(track, of_day[0]).displacement_mm if of_day else np.array(np.nan)
+    if not np.isfinite(shift).any():
+        raise BadInputError(
+            f"track {track.name}: displacement is relative to {new}, the track began relative to "
+            f"{known[0]}: name the new series as another track, or deliver it relative to "
+            f"{known[0]}"
+        )
+    if data.epoch == new and np.allclose(values.displacement_mm, shift, equal_nan=True):
+        return replace(track, references=(*known, new)), values
+    return track, Values(values.displacement_mm + shift, values.sigma_mm)
 
 
 def _note_pass(state: SiteState, data: AcquisitionFound) -> SiteState:

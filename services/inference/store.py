@@ -156,7 +156,13 @@ def _read_track(
     points_ref = msgspec.convert(ref, ArtifactRef)
     points = read_points(artifacts.get(points_ref), state.site)
     track = new_track(name, points, points_ref, state.site.noise)
-    track = replace(track, **_readers(repository, name), window=_read_window(repository, name))
+    references = repository.attrs().get("references", {}).get(name, [])
+    track = replace(
+        track,
+        **_readers(repository, name),
+        window=_read_window(repository, name),
+        references=tuple(map(date.fromisoformat, references)),
+    )
     if not repository.length(f"tracks/{name}/archive", "entry"):
         return track
     archive = repository.read(
@@ -216,6 +222,11 @@ def _attrs(state: SiteState) -> dict[str, Any]:
         "passes": {k: v.isoformat() for k, v in sorted(state.passes.items())},
         "last_closed": state.last_closed.isoformat() if state.last_closed else None,
         "tracks": {n: msgspec.to_builtins(t.points_ref) for n, t in sorted(state.tracks.items())},
+        "references": {
+            n: [d.isoformat() for d in t.references]
+            for n, t in sorted(state.tracks.items())
+            if t.references
+        },
         "waiting": to_text(state.inputs, state.drivers),
     }
 

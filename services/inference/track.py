@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,8 @@ class Track:
     `entries[i]` is the i-th arrival; `loaded` holds those whose values are not stored yet,
     `read_values` fetches the others. `days` and `history` (E, F, U) run in valid time;
     `checkpoint_days` says which checkpoints exist, `fresh` holds those not stored yet.
-    `first_change` is the first history row that differs from what is stored.
+    `first_change` is the first history row that differs from what is stored. `references` are the
+    reference epochs of the series that are zero where the track's first one is, that one first.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Track:
     first_change: int | None = None
     window: PairWindow | None = None
     window_changed: bool = False
+    references: tuple[date, ...] = ()
     read_values: Callable[[int], Values] | None = None
     read_checkpoint: Callable[[int], Motion] | None = None
 
@@ -190,13 +193,12 @@ def _fold_one(track: Track, day: int, values: Values, noise: Noise) -> Track:
     The archive holds what came, so that another reference area holds for the past as well.
     """
     dt = float(day - track.days[-1]) if track.days else 0.0
-    moved = values.displacement_mm
-    firm = moved[track.points.in_reference & np.isfinite(moved)]
+    moved = _relative(values.displacement_mm, track.points.in_reference)
     motion, step = assimilate(
         track.motion,
         track.points.layout,
         dt,
-        moved - (np.median(firm) if firm.size else 0.0),
+        moved,
         values.sigma_mm**2,
         track.points.shared_mm2,
         track.points.shared_unit_mm2,
@@ -224,6 +226,17 @@ def _fold_one(track: Track, day: int, values: Values, noise: Noise) -> Track:
         checkpoint_days=(*track.checkpoint_days, day),
         fresh={**track.fresh, day: motion},
     )
+
+
+def _relative(moved: Floats, firm: npt.NDArray[np.bool_]) -> Floats:
+    """Displacement relative to firm ground; not measured (NaN) where none of that was.
+
+    A track without any point on firm ground stays as delivered.
+    """
+    if not firm.any():
+        return moved
+    seen = moved[firm & np.isfinite(moved)]
+    return moved - np.median(seen) if seen.size else np.full_like(moved, np.nan)
 
 
 def figure(track: Track, name: str) -> npt.NDArray[np.float64]:

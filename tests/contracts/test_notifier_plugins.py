@@ -20,6 +20,7 @@ from services.alerting.notifier import (
     NOTIFIERS,
     DeliveryError,
     Notifier,
+    RecipientGoneError,
     Recipients,
     open_notifier,
 )
@@ -149,7 +150,7 @@ def test_settings_in_force_decide(plugin: ModuleType, example: dict[str, Any]) -
     with pytest.raises(SettingsError, match="a, recipient duty, notifier"):
         recipients("a", "duty")
     for site, recipient in (("a", "gone"), ("b", "duty")):
-        with pytest.raises(SettingsError, match="no recipient"):
+        with pytest.raises(RecipientGoneError, match="no recipient"):
             recipients(site, recipient)
 
 

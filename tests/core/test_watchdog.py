@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -8,8 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from core.errors import SettingsError
-from core.watchdog import MEMORY_NAME, Watchdog, beat, folder_in
+from core.errors import SettingsError, UnavailableError
+from core.watchdog import LOCK_NAME, MEMORY_NAME, Watchdog, beat, folder_in, watching_alone
 
 START = datetime(2026, 3, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -274,3 +277,58 @@ def test_run_checks_until_it_is_stopped(world: World) -> None:
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_two_do_not_watch_one_folder(world: World) -> None:
+    with watching_alone(world.folder) as first, watching_alone(world.folder) as second:
+        assert (first, second) == (None, f"pid {os.getpid()}")
+        with watching_alone(world.folder, "a") as one_site:
+            assert one_site is None
+    with watching_alone(world.folder) as after:
+        assert after is None
+
+
+def test_a_killed_one_leaves_no_lock(world: World) -> None:
+    hold = (
+        "import sys, pathlib, core.watchdog as w\n"
+        "with w.watching_alone(pathlib.Path(sys.argv[1])): print('holds', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(world.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "holds\n"
+        with watching_alone(world.folder) as holder:
+            assert holder == f"pid {other.pid}"
+        other.kill()
+    with watching_alone(world.folder) as holder:
+        assert holder is None
+        assert (world.folder / LOCK_NAME).read_text() == f"pid {os.getpid()}"
+
+
+def test_a_lock_that_cannot_be_taken_stops_no_watch(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with watching_alone(tmp_path / "file") as holder:
+        assert holder is None
+
+
+def test_the_lock_of_a_site_stays_in_its_folder(world: World) -> None:
+    with pytest.raises(SettingsError), watching_alone(world.folder, "../a"):
+        pass
+
+
+def test_own_errors_are_logged_with_their_sentence(world: World) -> None:
+    def notify(site: str, sentence: str, heard: bool) -> None:
+        raise UnavailableError("nobody could be told")
+
+    dog = Watchdog(world.folder, ("a",), 26, notify, world.clock)
+    dog.check()
+    world.later(27)
+    with structlog.testing.capture_logs() as logs:
+        assert [dog.check(), dog.check()] == [[], []]
+    assert [(log["log_level"], log["reason"]) for log in logs] == [
+        ("error", "nobody could be told")
+    ] * 2

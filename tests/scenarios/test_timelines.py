@@ -52,6 +52,16 @@ def test_a_backfill_that_ends_above_blue_tells_that_level_once(tmp_path: Path) -
         life.want()
 
 
+def test_a_backfill_of_watched_days_tells_only_where_it_ends(tmp_path: Path) -> None:
+    with timeline(tmp_path, watched_from=60) as life:
+        moved = runs_away(70)
+        life.clock.set(end_of(day(119)))
+        life.say(history(life.scene, 0, 119, moved, watched=60))
+        for message in life.want("toe red", "head red"):
+            assert message.late_days > 20
+            assert "late" in message.reason
+
+
 def test_blind_from_the_first_day_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
     with timeline(tmp_path) as life:
         for number in range(20):

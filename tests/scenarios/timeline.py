@@ -107,10 +107,16 @@ def timeline(folder: Path, *, watched_from: int = 0, **changes: Any) -> Iterator
         assert [worker.parked for worker in app.workers] == [{}, {}]
 
 
-def history(scene: Scene, first: int, last: int, moved: Callable[[int], float]) -> list[Event]:
-    """A backfill: everything as it would have become known, merged in that order."""
+def history(
+    scene: Scene, first: int, last: int, moved: Callable[[int], float], watched: int | None = None
+) -> list[Event]:
+    """A backfill: everything as it would have become known, merged in that order.
+
+    From day `watched` on all but the last day are closed as catching up, as ingest does.
+    """
     said = [scene.epoch(n, moved(n)) for n in range(first, last + 1) if n % 6 == 0]
     for number in range(first, last + 1):
         over = end_of(day(number))
-        said.append(closed_day(scene.site.name, day(number), over, catching_up=False))
+        late = watched is not None and watched <= number < last
+        said.append(closed_day(scene.site.name, day(number), over, catching_up=late))
     return sorted(said, key=lambda event: event.available_at)

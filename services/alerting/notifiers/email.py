@@ -30,6 +30,7 @@ from services.alerting.message import Message
 from services.alerting.notifier import (
     DeliveryError,
     Receipt,
+    RecipientGoneError,
     from_environment,
     has_variable,
     is_loopback,
@@ -123,8 +124,9 @@ class Email:
     def send(self, message: Message, key: str) -> Receipt:
         """Hand the mail to the server.
 
-        4yz replies and silence may be tried again, 5yz replies not. When only some addresses may
-        be tried again, the next call with this `key` goes to these alone.
+        4yz replies and silence may pass, 5yz replies are for somebody to mend; only when all
+        addresses are refused for good is the recipient gone. When only some addresses may be tried
+        again, the next call with this `key` goes to these alone.
         """
         settled = self._settled.setdefault(key, {})
         while len(self._settled) > _REMEMBERED:
@@ -143,7 +145,7 @@ class Email:
         del self._settled[key]
         lost = [str(one) for one in settled.values() if one is not None]
         if len(lost) == len(self._to):
-            raise DeliveryError("; ".join(lost[:5]), retryable=False)
+            raise RecipientGoneError("; ".join(lost[:5]))
         return Receipt(answer or "taken at an earlier attempt", tuple(lost))
 
     def _compose(self, message: Message, key: str) -> EmailMessage:
@@ -219,11 +221,10 @@ class Email:
                 f"the mail server {host} has no certificate that is trusted", retryable=True
             )
         if isinstance(error, smtplib.SMTPAuthenticationError):
-            # Ours to mend, within the day that a sending is tried: an alarm must not be dropped
-            # because a password was changed.
             return DeliveryError(
-                f"the mail server {host} does not accept the login: {error.smtp_code}",
-                retryable=True,
+                f"the mail server {host} does not accept the login: {error.smtp_code}; set "
+                f"smtp.user and {self._smtp.password_env} to what it accepts",
+                retryable=error.smtp_code < 500,
             )
         if isinstance(error, smtplib.SMTPResponseException):
             return DeliveryError(
@@ -232,7 +233,8 @@ class Email:
             )
         if isinstance(error, smtplib.SMTPNotSupportedError):
             return DeliveryError(
-                f"the mail server {host} cannot do what the settings ask for (login or STARTTLS)",
+                f"the mail server {host} cannot do what the settings ask for (login or STARTTLS); "
+                "set smtp.user and smtp.security to what it offers",
                 retryable=False,
             )
         what = "did not answer in time" if isinstance(error, TimeoutError) else "is out of reach"

@@ -42,9 +42,13 @@ from services.alerting.notifier import (
 SIGNATURE_HEADER: Final = "Slopewatch-Signature"
 KEY_HEADER: Final = "Idempotency-Key"
 BODY_TYPE: Final = "org.slopewatch.notification.v1"
-RETRYABLE_STATUS: Final = frozenset({401, 403, 408, 425, 429})
-"""401 and 403: a secret that was changed on one side only is mended within the day, and an alarm
-must not be dropped for it."""
+PASSING_STATUS: Final = frozenset({408, 425, 429})
+TO_MEND: Final[Mapping[int, str]] = {
+    401: "make the secret the same on both sides",
+    403: "make the secret the same on both sides",
+    404: "set the url that the receiver has now",
+    410: "set the url that the receiver has now",
+}
 LONGEST_RETRY_AFTER: Final = timedelta(days=1)
 EXAMPLE: Final[Mapping[str, Any]] = {
     "url": "https://hooks.example.org/slopewatch",
@@ -139,7 +143,9 @@ class Webhook:
         return f"Webhook({urlsplit(self._url).hostname})"
 
     def send(self, message: Message, key: str) -> Receipt:
-        """Post the message; 2xx is taken, `RETRYABLE_STATUS`, 5xx and silence may come again."""
+        """Post the message; 2xx is taken, `PASSING_STATUS`, 5xx and silence may pass by themselves,
+        anything else is for somebody to mend.
+        """
         body = body_of(message, key)
         now = self._clock.now()
         secret = required_secret(self._settings.secret_env)
@@ -174,7 +180,10 @@ class Webhook:
         if isinstance(error, requests.exceptions.SSLError):
             return DeliveryError(f"{host} has no certificate that is trusted", retryable=True)
         if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
-            return DeliveryError(f"{host}: the request cannot be made", retryable=False)
+            return DeliveryError(
+                f"{host}: the request cannot be made; set a url that works",
+                retryable=False,
+            )
         return DeliveryError(f"{host} is out of reach ({type(error).__name__})", retryable=True)
 
     def _refused(self, status: int, wait: timedelta | None) -> DeliveryError:
@@ -184,9 +193,12 @@ class Webhook:
                 f"{host} answered HTTP {status}: redirects are not followed, set the new url",
                 retryable=False,
             )
-        retryable = status in RETRYABLE_STATUS or status >= 500
+        passing = status in PASSING_STATUS or status >= 500
+        mend = "" if passing else TO_MEND.get(status, "ask its operator why it refuses")
         return DeliveryError(
-            f"{host} answered HTTP {status}", retryable=retryable, retry_after=wait
+            "; ".join(filter(None, (f"{host} answered HTTP {status}", mend))),
+            retryable=passing,
+            retry_after=wait,
         )
 
 

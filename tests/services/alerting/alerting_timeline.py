@@ -197,6 +197,8 @@ def epoch(
     *,
     track: str = "A",
     points: int = 10,
+    usual: int = 0,
+    los_factor: float | None = None,
     out_of_range: bool = False,
     **levels: str,
 ) -> Make:
@@ -214,6 +216,8 @@ def epoch(
                 los_velocity_mm_d=0.0,
                 velocity_sd_mm_d=1.0,
                 measured_points=points,
+                usual_points=usual,
+                los_factor=los_factor,
                 out_of_range=out_of_range,
             )
             for unit in levels

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from alerting_timeline import site_tree
 
+from core.settings import parse_site
 from services.alerting.coverage import assess, expected_pass
+from services.alerting.service import judges_downslope
 from services.alerting.state import ClosedDay, Sight
 
 TODAY = date(2024, 3, 1)
@@ -87,3 +90,49 @@ def test_best_track_wins_and_the_other_is_mentioned() -> None:
 def test_next_pass_is_after_today(last: date, expected: date) -> None:
     assert expected_pass(known(passes={"A": last}), 12) == expected
     assert expected_pass(known(), 12) is None
+
+
+def test_a_unit_of_which_little_is_left_is_stale() -> None:
+    seen = Sight(epoch=TODAY, measured=date(2024, 2, 18), out_of_range=False, few=(1, 6))
+    view = assess({"A": seen}, known(), 12)
+    assert view.coverage == "stale"
+    assert view.reason.startswith(
+        "decorrelated: 1 of usually 6 points measured; track A last measured the unit on 18 Feb"
+    )
+    assert assess({"A": seen, "B": sight(TODAY)}, known(), 12).coverage == "watched"
+
+
+@pytest.mark.parametrize(
+    ("factor", "downslope", "coverage"),
+    [
+        (0.19, True, "blind"),
+        (-0.19, True, "blind"),
+        (0.19, False, "watched"),
+        (-0.2, True, "watched"),
+        (None, True, "watched"),
+    ],
+)
+def test_a_line_of_sight_across_the_slope_is_blind(
+    factor: float | None, downslope: bool, coverage: str
+) -> None:
+    seen = Sight(epoch=TODAY, measured=TODAY, out_of_range=False, los_factor=factor)
+    view = assess({"A": seen}, known(), 12, downslope=downslope)
+    assert view.coverage == coverage
+    if coverage == "blind":
+        assert "the line of sight sees less than a fifth of downslope motion" in view.reason
+        both = {"A": seen, "B": sight(TODAY)}
+        assert assess(both, known(), 12, downslope=downslope).coverage == "watched"
+
+
+@pytest.mark.parametrize(
+    ("rules", "judged"),
+    [
+        ((), True),
+        (({"kind": "velocity"},), True),
+        (({"kind": "velocity", "component": "downslope"}, {"kind": "cusum"}), True),
+        (({"kind": "velocity", "component": "los"},), False),
+        (({"kind": "cusum"},), False),
+    ],
+)
+def test_which_rules_judge_downslope(rules: tuple[dict[str, str], ...], judged: bool) -> None:
+    assert judges_downslope(parse_site(site_tree(rules=rules))) is judged

@@ -187,6 +187,41 @@ def test_out_of_range_is_told_at_the_epoch() -> None:
     assert "past what track A can tell between two passes" in message.reason
 
 
+def test_one_decorrelated_epoch_is_recorded_and_a_row_of_them_is_told() -> None:
+    story = Story()
+    story.at(0, epoch(0, points=6, usual=6, toe="yellow"))
+    story.want("ops: toe yellow")
+    story.closed(0, 11)
+    story.at(12, epoch(12, points=1, usual=6, toe="blue"))
+    assert story.coverage[0] == "stale"
+    assert story.coverage[1].startswith("decorrelated: 1 of usually 6 points measured; track A")
+    story.at(24, epoch(24, points=2, usual=6, toe="yellow"))
+    assert story.coverage[0] == "watched"
+    story.want()
+    for number in range(36, 84, 12):
+        story.closed(number - 12, number - 1)
+        story.at(number, epoch(number, points=1, usual=6, toe="blue"))
+    assert story.level == "yellow"
+    story.want()
+    story.closed(72, 84)
+    (message,) = story.want("ops: toe blind")
+    assert "decorrelated: 1 of usually 6 points measured" in message.reason
+
+
+def test_a_line_of_sight_across_the_slope_is_told_where_downslope_motion_is_judged() -> None:
+    rule = {"kind": "velocity", "thresholds_mm_per_year": {"yellow": 10}}
+    story = Story(rules=[rule])
+    story.at(0, epoch(0, los_factor=0.1, toe="blue"))
+    story.closed(0, 0)
+    story.want("ops: toe blind")
+    story.at(1, epoch(1, track="B", los_factor=0.9, toe="blue"))
+    story.want("ops: toe watched")
+    story = Story()
+    story.at(0, epoch(0, los_factor=0.1, toe="blue"))
+    story.closed(0, 0)
+    assert story.coverage[0] == "watched"
+
+
 def test_a_blind_site_is_one_notice() -> None:
     story = Story(slope_units=units("toe", "head"), recipients=[recipient("a"), recipient("b")])
     story.closed(0, 0, sources=())

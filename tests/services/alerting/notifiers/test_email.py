@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from core.errors import SettingsError
 from core.settings import Service, Smtp
-from services.alerting.notifier import DeliveryError
+from services.alerting.notifier import DeliveryError, RecipientGoneError
 from services.alerting.notifiers import email as plugin
 from services.demo.sinks import SmtpSink
 
@@ -127,7 +127,9 @@ def test_addresses_from_the_environment(monkeypatch: pytest.MonkeyPatch, sink: S
     ],
 )
 def test_replies_and_silence(answers: dict[str, list[str | float | None]], retryable: bool) -> None:
-    assert failure(answers, timeout_s=0.3).retryable is retryable
+    error = failure(answers, timeout_s=0.3)
+    assert error.retryable is retryable
+    assert isinstance(error, RecipientGoneError) is (not retryable and "RCPT" in answers)
 
 
 def test_server_without_starttls_gets_nothing() -> None:
@@ -201,13 +203,17 @@ class TestLogin:
             notifier(port, user="scott").send(message(), KEY)
         assert "AUTH PLAIN AHNjb3R0AHRpZ2Vy" in script.heard
 
-    @pytest.mark.parametrize("answer", ["535 wrong", "454 try again later"])
-    def test_a_refused_login_is_tried_again(
-        self, monkeypatch: pytest.MonkeyPatch, answer: str
+    @pytest.mark.parametrize(
+        ("answer", "passes"), [("535 wrong", False), ("454 try again later", True)]
+    )
+    def test_a_refused_login_says_what_to_mend(
+        self, monkeypatch: pytest.MonkeyPatch, answer: str, passes: bool
     ) -> None:
         monkeypatch.setenv("SLOPEWATCH_SMTP_PASSWORD", "tiger")
         error = failure({**self.LOGIN, "AUTH": [answer]}, user="scott")
-        assert error.retryable
+        assert error.retryable is passes
+        assert not isinstance(error, RecipientGoneError)
+        assert "smtp.user and SLOPEWATCH_SMTP_PASSWORD" in str(error)
         assert "tiger" not in str(error)
 
     def test_server_without_login(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from core.settings import Service, Smtp
 from core.stage import Bookmark
 from core.telemetry import Telemetry
 from services.alerting.message import Message
-from services.alerting.notifier import DeliveryError, Notifier, Receipt
+from services.alerting.notifier import DeliveryError, Notifier, Receipt, RecipientGoneError
 from services.alerting.notifiers import email
 from services.alerting.sender import Retry, Sender
 from services.demo.sinks import SmtpSink
@@ -149,13 +149,65 @@ def test_age_counts_from_the_first_attempt(ledger: Ledger, rig: Callable[..., Ri
     assert row_of(ledger, "n1").outcome == "failed"
 
 
-def test_permanent_refusal_is_final(ledger: Ledger, rig: Callable[..., Rig]) -> None:
+def test_only_a_recipient_that_is_gone_is_final(ledger: Ledger, rig: Callable[..., Rig]) -> None:
+    def gone(key: str) -> Receipt:
+        raise RecipientGoneError("address 1 of 1 refused: 550")
+
     queue(ledger, ("n1", "x"), ("n2", "x"))
-    stub = Stub(refuse(retryable=False))
+    stub = Stub(gone)
     one = rig(ledger, {"x": stub})
     one.sender.step(NOW)
     assert stub.tried == ["n1", "n2"]
     assert one.counts() == {"failed": 2}
+    assert [row_of(ledger, id).outcome for id in ("n1", "n2")] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        DeliveryError("does not accept the login: 535", retryable=False),
+        SettingsError("the environment variable HOOK_SECRET is not set"),
+        ValueError("a bug"),
+    ],
+)
+def test_what_somebody_must_mend_is_tried_for_a_day_and_said_each_time(
+    ledger: Ledger, rig: Callable[..., Rig], fault: Exception
+) -> None:
+    def broken(key: str) -> Receipt:
+        raise fault
+
+    queue(ledger, ("n1", "x"))
+    stub = Stub(broken)
+    one = rig(ledger, {"x": stub})
+    now, tries = NOW, 0
+    with structlog.testing.capture_logs() as logs:
+        while now < NOW + timedelta(hours=23, minutes=30):
+            assert one.sender.step(now) == 1
+            tries += 1
+            assert row_of(ledger, "n1").outcome == "queued"
+            now = row_of(ledger, "n1").not_before
+    assert [log["log_level"] for log in logs] == ["error"] * tries
+    assert all("mend" in log["event"] and log["reason"] for log in logs)
+    assert tries > 90
+    stub.behaviour = lambda key: Receipt("ok")
+    one.sender.step(now)
+    assert (stub.sent, row_of(ledger, "n1").outcome) == (["n1"], "sent")
+
+
+def test_what_nobody_mends_is_given_up_after_a_day(ledger: Ledger, rig: Callable[..., Rig]) -> None:
+    queue(ledger, ("n1", "x"))
+    one = rig(ledger, {"x": Stub(refuse(retryable=False))})
+    one.sender.step(NOW)
+    one.sender.step(NOW + timedelta(hours=24))
+    assert row_of(ledger, "n1").outcome == "failed"
+    assert ledger.attempts("n1")[-1].detail == "the server says no; given up after 1 day, 0:00:00"
+
+
+def test_what_passes_by_itself_is_only_a_warning(ledger: Ledger, rig: Callable[..., Rig]) -> None:
+    queue(ledger, ("n1", "x"))
+    with structlog.testing.capture_logs() as logs:
+        rig(ledger, {"x": Stub(refuse())}).sender.step(NOW)
+    assert [log["log_level"] for log in logs] == ["warning"]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +276,7 @@ def test_missing_recipient_and_broken_plugin_cost_only_themselves(
 
     def resolve(site: str, recipient: str) -> Notifier:
         if recipient not in stubs:
-            raise SettingsError(f"site {site} has no recipient {recipient!r} (any more)")
+            raise RecipientGoneError(f"site {site} has no recipient {recipient!r} (any more)")
         return stubs[recipient]
 
     one = rig(ledger, {})

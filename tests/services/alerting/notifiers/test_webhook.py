@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from core.clock import ReplayClock
 from core.errors import SettingsError
 from core.settings import Service
-from services.alerting.notifier import DeliveryError
+from services.alerting.notifier import DeliveryError, RecipientGoneError
 from services.alerting.notifiers import webhook as plugin
 from services.demo.sinks import WebhookSink
 
@@ -79,7 +79,8 @@ def test_wrong_secret_is_refused(
     monkeypatch.setenv("HOOK_SECRET", "guess")
     with pytest.raises(DeliveryError, match="HTTP 401") as caught:
         notifier(sink.url).send(message(), KEY)
-    assert caught.value.retryable
+    assert not caught.value.retryable
+    assert "secret the same on both sides" in str(caught.value)
     assert (sink.refused, sink.bodies()) == (1, [])
 
 
@@ -125,12 +126,15 @@ def by_definition(key: bytes, text: bytes) -> str:
 @pytest.mark.parametrize(
     ("status", "retryable"),
     [
-        *((status, False) for status in (301, 307, 400, 404, 410)),
-        *((status, True) for status in (401, 403, 408, 425, 429, 500, 502, 503)),
+        *((status, False) for status in (301, 307, 400, 401, 403, 404, 410, 422)),
+        *((status, True) for status in (408, 425, 429, 500, 502, 503)),
     ],
 )
 def test_status(status: int, retryable: bool) -> None:
-    assert failure(status, {"Location": "http://127.0.0.1:9/"}).retryable is retryable
+    error = failure(status, {"Location": "http://127.0.0.1:9/"})
+    assert error.retryable is retryable
+    assert not isinstance(error, RecipientGoneError)
+    assert any(what in str(error) for what in ("set ", "make ", "ask ")) is not retryable
 
 
 def test_silence_may_be_tried_again() -> None:

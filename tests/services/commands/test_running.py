@@ -1,0 +1,157 @@
+"""What becomes of the watchdog's process beside `run`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from core.errors import SlopewatchError
+from core.settings import Service
+from core.telemetry import Telemetry
+from core.watchdog import folder_in, watching_alone
+from services.commands import running
+
+Loop = Callable[[threading.Event], None]
+
+
+class Process:
+    """A watchdog's process that ends when it is told to."""
+
+    def __init__(self, number: int) -> None:
+        self.pid = 100 + number
+        self.code: int | None = None
+        self.terminated = False
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def terminate(self) -> None:
+        self.terminated, self.code = True, 0
+
+    def wait(self) -> int | None:
+        return self.code
+
+
+class App:
+    """What `_serve` needs of a slopewatch."""
+
+    def __init__(self, data: Path) -> None:
+        self.service = Service(data=data, metrics_port=0)
+        self.telemetry = Telemetry()
+        self.roles: list[str] = []
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> list[Process]:
+    spawned: list[Process] = []
+
+    def spawn(*_: object) -> Process:
+        spawned.append(Process(len(spawned)))
+        return spawned[-1]
+
+    monkeypatch.setattr(running, "_spawn_watchdog", spawn)
+    return spawned
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(running.time, "monotonic", lambda: now[0])
+    return now
+
+
+def serve(data: Path, monkeypatch: pytest.MonkeyPatch, stop: threading.Event, loop: Loop) -> None:
+    app: Any = App(data)
+    monkeypatch.setattr(running, "_loops", lambda *_: [loop])
+    running._serve(app, None, None, stop, lambda _: None)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("code", "said"), [(None, "watchdog goes on as process 100"), (3, r"ended already.*code 3")]
+)
+def test_a_run_that_fails_leaves_its_watchdog(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spawned: list[Process],
+    code: int | None,
+    said: str,
+) -> None:
+    def broken(stop: threading.Event) -> None:
+        spawned[0].code = code
+        raise OSError("no space left")
+
+    with pytest.raises(SlopewatchError, match=rf"no space left.*{said}"):
+        serve(tmp_path, monkeypatch, threading.Event(), broken)
+    assert [one.terminated for one in spawned] == [False]
+
+
+def test_a_stop_that_was_asked_for_ends_the_watchdog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spawned: list[Process]
+) -> None:
+    stop = threading.Event()
+    serve(tmp_path, monkeypatch, stop, lambda _: stop.set())
+    assert [one.terminated for one in spawned] == [True]
+
+
+def test_run_looks_after_its_watchdog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spawned: list[Process]
+) -> None:
+    monkeypatch.setattr(running, "RESPAWN_S", 0.0)
+
+    def until_a_second_one(stop: threading.Event) -> None:
+        spawned[0].code = 1
+        while len(spawned) < 2 and not stop.wait(0.01):
+            pass
+        stop.set()
+
+    serve(tmp_path, monkeypatch, threading.Event(), until_a_second_one)
+    assert [one.terminated for one in spawned] == [False, True]
+
+
+@pytest.mark.parametrize(("code", "level"), [(1, "error"), (0, "info")])
+def test_a_watchdog_that_ended_is_started_at_most_once_a_minute(
+    spawned: list[Process], now: list[float], code: int, level: str
+) -> None:
+    sentry = running._Sentry(Service(), None)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(240):
+            now[0] += 0.5
+            spawned[-1].code = code
+            sentry.look()
+    assert len(spawned) == 3
+    assert [log["log_level"] for log in logs] == [level, level]
+
+
+def test_a_watchdog_that_cannot_be_started_is_tried_again(
+    spawned: list[Process], now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentry = running._Sentry(Service(), None)
+    spawned[0].code = 1
+
+    def full(*_: object) -> Process:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
+        patch.setattr(running, "_spawn_watchdog", full)
+        now[0] += 60
+        sentry.look()
+    assert [log["reason"] for log in logs] == ["No space left on device"]
+    now[0] += 60
+    sentry.look()
+    assert len(spawned) == 2
+
+
+def test_a_second_watchdog_says_who_watches_and_ends(tmp_path: Path) -> None:
+    with (
+        watching_alone(folder_in(tmp_path)),
+        structlog.testing.capture_logs() as logs,
+    ):
+        running._watch(Service(data=tmp_path), None, threading.Event(), print)
+    (log,) = logs
+    assert log["event"].startswith("another watchdog watches this folder (pid ")
