@@ -18,6 +18,7 @@ from core.events import LEVELS, Level
 from core.plugins import explain
 
 MAX_FILE_BYTES = 16 << 20
+SAFE_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LonLat = tuple[float, float]
 
 
@@ -258,7 +259,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SettingsError(f"{path} is over 16 MiB: that is no settings file")
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=SAFE_LOADER)
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -75,6 +75,7 @@ class Worker(Generic[S]):
         self._sites: dict[str, Intake[S]] = {}
         self._parked: dict[str, Parked] = {}
         self._gaps: dict[str, datetime] = {}
+        self._noted: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._partitions = log.topics()[stage.inbox].partitions
         self._member = member
@@ -180,6 +181,7 @@ class Worker(Generic[S]):
 
     def on_revoked(self, partitions: set[int]) -> None:
         """Close the sites of the lost partitions."""
+        self._noted = {}
         for partition in partitions:
             self._next.pop(partition, None)
         self._close_sites([s for s in self._sites if self._partition(s) in partitions])
@@ -331,9 +333,10 @@ class Worker(Generic[S]):
         for name, offset in held_back:
             partition = self._partition(name)
             offsets[partition] = min(offsets.get(partition, offset), offset)
-        if offsets:
+        if offsets != self._noted:
             try:
                 self._consumer.commit(offsets)
+                self._noted = offsets
             except NotOwnerError as error:
                 # The group has moved on; the next poll says which partitions are whose now.
                 self._logger.info("group offsets not noted", reason=str(error))

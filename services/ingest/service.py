@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -86,9 +86,12 @@ class Cursor:
         """Day up to which the feed was asked."""
         return self._days.get(f"{site}/{feed}")
 
-    def set(self, site: str, feed: str, day: date) -> None:
-        """Remember, whole or not at all."""
-        self._days[f"{site}/{feed}"] = day
+    def set(self, site: str, days: Mapping[str, date]) -> None:
+        """Remember the days of a site's feeds, all or none."""
+        known = {**self._days, **{f"{site}/{feed}": day for feed, day in days.items()}}
+        if known == self._days:
+            return
+        self._days = known
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(self._days, order="sorted"))
@@ -171,8 +174,7 @@ class Ingest:
                 done["day closed"] = today - timedelta(days=1)
         self._append(OBSERVATIONS, events)
         # Only now: a cursor that was ahead of the log would lose what lies between.
-        for name, day in done.items():
-            self._cursor.set(site.name, name, day)
+        self._cursor.set(site.name, done)
         for place, found in said.items():
             self._remember(place, found)
         return poll
@@ -248,8 +250,7 @@ class Ingest:
             events.append(closed_day(site.name, day, end_of(day), catching_up=late))
         events.sort(key=lambda e: e.available_at)
         self._append(OBSERVATIONS, events)
-        for name, day in done.items():
-            self._cursor.set(site.name, name, day)
+        self._cursor.set(site.name, done)
         return Poll(poll.observations, poll.rejections, poll.failed, len(days))
 
     def closed_until(self, sites: Iterable[Site]) -> date | None:
