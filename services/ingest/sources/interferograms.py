@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -41,6 +41,7 @@ from services.ingest.grids import (
     read_window,
     relief,
 )
+from services.ingest.source import Source
 from services.ingest.sources import _headers as headers
 from services.ingest.sources._pairs import STYLES, Pair, Style, files_in, find_pairs, named
 
@@ -104,25 +105,12 @@ class _Scene(NamedTuple):
     points: ArtifactRef
 
 
-class _Interferograms:
+class _Interferograms(Source[Settings]):
     """Reads the folder anew at every poll."""
 
     name = "interferograms"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.latency = timedelta(days=settings.latency_days)
-
-    def poll(
-        self, site: Site, since: date, until: date, artifacts: Artifacts
-    ) -> Iterator[Observation | Rejection]:
-        """One datum a pair whose secondary day lies in [since, until]."""
-        for item in self._items(site, since, until, artifacts):
-            yield item._replace(
-                natural_key=f"{self.name}/{self._settings.track}/{item.natural_key}"
-            )
-
-    def _items(
+    def items(
         self, site: Site, since: date, until: date, artifacts: Artifacts
     ) -> Iterator[Observation | Rejection]:
         given, preset = self._settings, STYLES[self._settings.style]

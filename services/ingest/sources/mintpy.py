@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ from core.kinematics import DAYS_PER_YEAR
 from core.settings import Service, Site, Tree
 from services.ingest.feed import Feed, Observation, Rejection
 from services.ingest.grids import Doubles, boxes_of, read_window, relief
+from services.ingest.source import Source
 from services.ingest.sources._mintpy_files import (
     Ground,
     Product,
@@ -92,25 +93,12 @@ class _Beside(NamedTuple):
     coherence: Product | None
 
 
-class _MintPy:
+class _MintPy(Source[Settings]):
     """Reads the files anew at every poll, one epoch at a time."""
 
     name = "mintpy"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.latency = timedelta(days=settings.latency_days)
-
-    def poll(
-        self, site: Site, since: date, until: date, artifacts: Artifacts
-    ) -> Iterator[Observation | Rejection]:
-        """One datum an epoch in [since, until]."""
-        for item in self._items(site, since, until, artifacts):
-            yield item._replace(
-                natural_key=f"{self.name}/{self._settings.track}/{item.natural_key}"
-            )
-
-    def _items(
+    def items(
         self, site: Site, since: date, until: date, artifacts: Artifacts
     ) -> Iterator[Observation | Rejection]:
         given = self._settings

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,7 @@ from core.events import ArtifactRef, DisplacementMeasured
 from core.settings import Service, Site, Tree
 from services.ingest.feed import Feed, Observation, Rejection
 from services.ingest.grids import boxes_of
+from services.ingest.source import Source
 from services.ingest.sources._headers import los_from_angles
 from services.ingest.sources._points import PointColumns, PointError, Points
 from services.ingest.sources._series import Columns, Series, content_of, shown, with_unique_names
@@ -83,25 +84,12 @@ def open(settings: Settings, service: Service) -> Feed:
     return _Table(settings)
 
 
-class _Table:
+class _Table(Source[Settings]):
     """Reads the whole table anew at every poll and keeps the wanted epochs."""
 
     name = "table"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.latency = timedelta(days=settings.latency_days)
-
-    def poll(
-        self, site: Site, since: date, until: date, artifacts: Artifacts
-    ) -> Iterator[Observation | Rejection]:
-        """One datum an epoch in [since, until]; what is wrong in the table comes first."""
-        for item in self._items(site, since, until, artifacts):
-            yield item._replace(
-                natural_key=f"{self.name}/{self._settings.track}/{item.natural_key}"
-            )
-
-    def _items(
+    def items(
         self, site: Site, since: date, until: date, artifacts: Artifacts
     ) -> Iterator[Observation | Rejection]:
         given = self._settings
