@@ -168,7 +168,6 @@ MEANINGS: dict[str, str] = {
     "sha256": "name of the content",
     "measured_points": "points of the unit that the last epoch measured",
     "usual_points": "median of that over earlier epochs that measured the unit; 0: none did",
-    "los_factor": "line-of-sight motion per motion down the slope; none: its direction is unknown",
     "rule": "file name of the rule",
     "calibrated": "the rule could judge; false: it says why not",
     "figures": "numbers behind the verdict, by quantity",
