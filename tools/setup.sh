@@ -18,7 +18,7 @@ need_debian() {
 find_python() {
     for name in python3.13 python3.12 python3.11 python3; do
         path=$(command -v "$name") || continue
-        if "$path" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'; then
+        if "$path" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
             printf '%s' "$path"
             return
         fi

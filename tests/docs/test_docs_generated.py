@@ -15,14 +15,14 @@ from core.lexicon import BY_NAME
 from core.outlet import DEAD_LETTER_CODES
 from core.settings import Service
 from core.telemetry import METRICS, Telemetry
-from core.worker import LONGEST_BACKOFF
+from core.worker import LONGEST_BACKOFF, LONGEST_GAP
 from services import compose, reference
 from services.alerting.rules import cusum, velocity
 from services.alerting.sender import Retry
 from services.alerting.thresholds import Limits, ThresholdTable
 from services.inference.track import FIGURES
 from services.ingest.feed import REJECTION_CODES
-from services.ingest.service import OVERLAP
+from services.ingest.service import LOOK_BACK, OVERLAP
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -166,7 +166,10 @@ def test_figures_in_the_promises_are_those_of_the_code():
         f"pass {LARGEST_COMMIT_BYTES >> 10} KiB",
         f"up to {LONGEST_BACKOFF.seconds // 60} minutes",
         f"tried again after {Service().backoff_s:g} s",
-        f"overlaps the last one by {OVERLAP.days} days",
+        f"goes back {OVERLAP.days} days before it",
+        f"asked for {LOOK_BACK.days} days before it",
+        f"older than {LOOK_BACK.days} days",
+        f"After {LONGEST_GAP.seconds // 60} minutes of waiting",
         f"after {retry.max_age.total_seconds() / 3600:g} h from the first try",
         f"or {retry.max_attempts} tries",
         f"from {retry.first.seconds} s to {retry.longest.seconds // 60} minutes",
