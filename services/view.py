@@ -10,6 +10,7 @@ import numpy as np
 
 from core.artifacts import Artifacts
 from core.clock import Clock
+from core.events import Level
 from core.ledger.ledger import Ledger
 from core.settings import Site
 from core.statestore import SiteRepository, States
@@ -99,7 +100,7 @@ def _unit(
         ),
         levels=_spans(changes, "level", first, alert.level, last),
         coverages=_spans(changes, "coverage", first, alert.coverage, last),
-        timeline=tuple(_entry(d, c) for d, c in changes),
+        timeline=_timeline(decisions, unit.id),
     )
 
 
@@ -144,9 +145,18 @@ def _spans(
     )
 
 
-def _entry(decision: dict[str, Any], change: dict[str, Any]) -> TimelineEntry:
-    """One change; it carries its level where somebody was told."""
-    told = {row["unit"] for row in decision["facts"].get("notified", ())}
-    notified = bool(told & {change["unit"], WHOLE_SITE})
-    at = msgspec.convert(decision["now"], datetime)
-    return TimelineEntry(at, change["reason"], change["level"][1] if notified else None)
+def _timeline(decisions: list[dict[str, Any]], unit: str) -> tuple[TimelineEntry, ...]:
+    """What changed for a unit, and when somebody was told: those entries carry the level."""
+    entries: list[TimelineEntry] = []
+    level: Level = "blue"
+    for decision in decisions:
+        facts, at = decision["facts"], msgspec.convert(decision["now"], datetime)
+        told = [r for r in facts.get("notified", ()) if r["unit"] in (unit, WHOLE_SITE)]
+        changed = [c for c in facts.get("changes", ()) if c["unit"] == unit]
+        for change in changed:
+            level = change["level"][1]
+            entries.append(TimelineEntry(at, change["reason"], level if told else None))
+        if told and not changed:
+            who = ", ".join(sorted({row["recipient"] for row in told}))
+            entries.append(TimelineEntry(at, f"told: {who}", level))
+    return tuple(entries)
