@@ -46,6 +46,7 @@ from services.ingest.service import Ingest
 
 PARTITIONS = 8
 UPKEEP_S = 5.0
+SEND_TIMEOUT_S = 30.0
 THRESHOLDS = "twin-1.json"
 TOPICS = (
     TopicSpec(OBSERVATIONS, PARTITIONS),
@@ -83,6 +84,7 @@ class Slopewatch:
         self.ledger: Ledger | None = None
         self.sender: Sender | None = None
         self._beaten: dict[str, date] = {}
+        self._passed: set[str] = set()
         self.workers: list[Worker[Any]] = []
         try:
             self._open_stages(member)
@@ -148,12 +150,17 @@ class Slopewatch:
         return total
 
     def pass_deadlines(self) -> int:
-        """Put every deadline that is due on the log of its site."""
+        """Put every deadline that is due on the log of its site, once in this process.
+
+        A row stays due until alerting has read that it passed; a site that stands still must not
+        fill the log meanwhile.
+        """
         if self.ledger is None:
             return 0
         now = self.clock.now()
-        due = self.ledger.due_deadlines(now)
+        due = [d for d in self.ledger.due_deadlines(now) if d.id not in self._passed]
         producer = self.log.producer()
+        receipts = []
         for deadline in due:
             event = Event(
                 id=identity("deadline-passed", deadline.id),
@@ -164,8 +171,15 @@ class Slopewatch:
                 processed_at=now,
                 data=DeadlinePassed(deadline=deadline.id, due=deadline.due),
             )
-            producer.send(ASSESSMENTS, deadline.site, encode(event))
+            receipts.append(producer.send(ASSESSMENTS, deadline.site, encode(event)))
+        try:
+            for receipt in receipts:
+                receipt.wait(SEND_TIMEOUT_S)
+        except SlopewatchError:
+            producer.discard()
+            raise
         producer.close()
+        self._passed |= {deadline.id for deadline in due}
         return len(due)
 
     def site_in_force(self, name: str) -> Site | None:
