@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import msgspec
+import structlog
 
 from core.artifacts import open_artifacts
 from core.errors import SlopewatchError
@@ -44,7 +45,9 @@ def events(log: EventLog, topic: str, site: str | None = None) -> Iterator[Event
         if site in {None, record.key}:
             try:
                 event = decode(record.value)
-            except SlopewatchError:
+            except SlopewatchError as error:
+                place = f"{topic}/{record.partition}/{record.offset}"
+                structlog.get_logger().warning("unreadable event", at=place, reason=str(error))
                 continue
             if event.id not in seen:
                 seen.add(event.id)
