@@ -74,7 +74,7 @@ class Outlet:
         inline = len(record.value) <= INLINE_PAYLOAD_BYTES
         now = self._clock.now()
         letter = Event(
-            id=identity(self._log.log_id, record.topic, record.partition, record.offset),
+            id=identity(self._log.topic_id(record.topic), *record[:3]),
             site=record.key,
             source=f"slopewatch/{self._stage}",
             valid_time=now,

@@ -214,14 +214,45 @@ class Thinning(Tree):
     snapshots: int = Field(50, ge=1, description="commits after which old snapshots are dropped")
 
 
+class Topics(Tree):
+    """How the topics are made; a topic that exists keeps its partitions and its replication."""
+
+    partitions: int = Field(
+        8, ge=1, le=1000, description="the most workers that can share a stage; fixed at creation"
+    )
+    replication: int | None = Field(
+        None, ge=1, description="brokers that hold each record, 3 is usual; none: the broker's own"
+    )
+    dead_letters_days: float | None = Field(
+        None, gt=0, description="days that dead letters are kept; none: for ever, as all else"
+    )
+    create: bool | None = Field(
+        None,
+        description="make missing topics at start; none: in an embedded log, not on a broker, "
+        "where `slopewatch topics create` does it",
+    )
+
+
 class Service(Tree):
     """One running slopewatch: where its things are and how it reaches the world."""
 
     data: Path = Field(Path("var"), description="folder for all that has no address of its own")
-    log: str | None = Field(None, description="sqlite:///file or memory://")
-    state: str | None = Field(None, description="file:///folder")
-    ledger: str | None = Field(None, description="sqlite:///file")
-    artifacts: str | None = Field(None, description="file:///folder")
+    log: str | None = Field(
+        None, description="sqlite:///file, kafka://host:port,.../name or memory://"
+    )
+    state: str | None = Field(
+        None, description="file:///folder for one worker, s3://bucket/prefix for several"
+    )
+    ledger: str | None = Field(
+        None, description="sqlite:///file or postgresql://user@host/database"
+    )
+    artifacts: str | None = Field(None, description="file:///folder or s3://bucket/prefix")
+    memory: str | None = Field(
+        None,
+        description="what ingest has asked and said: file:///folder or s3://bucket/prefix; "
+        "losing it costs requests",
+    )
+    topics: Topics = Field(Topics(), description="how the topics of the log are made")
     sites: Path = Field(Path("sites"), description="folder with one YAML file a site")
     endpoints: Endpoints = Field(Endpoints(), description="outside services that feeds ask")
     smtp: Smtp = Field(Smtp(), description="mail server of the notifier email")
@@ -250,6 +281,7 @@ class Service(Tree):
                 "state": self.state or f"file://{root}/state",
                 "ledger": self.ledger or f"sqlite://{root}/ledger.db",
                 "artifacts": self.artifacts or f"file://{root}/artifacts",
+                "memory": self.memory or f"file://{root}/memory",
             }
         )
 

@@ -16,9 +16,9 @@ S = TypeVar("S")
 class Bookmark(msgspec.Struct, frozen=True, kw_only=True):
     """Where a stage stands in one site's inbox; stored in the commit that holds the state.
 
-    `offset`: last record taken in, of `partition` in the log `log_id`. `seq`: distinct inputs so
-    far. `taken`: last number taken from the stage before; `given`: last number given to an
-    outcome. `now`: latest `available_at` seen, the handlers' time.
+    `offset`: last record taken in, of `partition` of the inbox whose identity is `log_id`. `seq`:
+    distinct inputs so far. `taken`: last number taken from the stage before; `given`: last number
+    given to an outcome. `now`: latest `available_at` seen, the handlers' time.
     """
 
     log_id: str

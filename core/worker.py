@@ -193,7 +193,7 @@ class Worker(Generic[S]):
 
     def _open(self, name: str) -> Intake[S]:
         site = Intake(
-            name, self._stage, self._log.log_id, self._outlet, self._clock, self._telemetry
+            name, self._stage, self._inbox_id(), self._outlet, self._clock, self._telemetry
         )
         self._sites[name] = site
         if site.stored is not None:
@@ -201,11 +201,14 @@ class Worker(Generic[S]):
         site.emit_again()
         return site
 
+    def _inbox_id(self) -> str:
+        return self._log.topic_id(self._stage.inbox)
+
     def _check_position(self, name: str, stored: Bookmark) -> None:
-        if stored.log_id != self._log.log_id:
+        if stored.log_id != self._inbox_id():
             raise ForkError(
                 f"site {name} was read from log {stored.log_id} and this one is "
-                f"{self._log.log_id}: give back its log, or begin a new data folder and take the "
+                f"{self._inbox_id()}: give back its log, or begin a new data folder and take the "
                 "history in again"
             )
         end = self._log.end(self._stage.inbox)[stored.partition]

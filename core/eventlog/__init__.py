@@ -15,7 +15,7 @@ import importlib
 import pkgutil
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, cast
 
@@ -65,12 +65,15 @@ class Record(NamedTuple):
 class TopicSpec:
     """A topic: its partition count is fixed at creation; `retention` None keeps it for ever.
 
-    Names hold 1 to 249 letters, digits, dots, underscores or hyphens.
+    Names hold 1 to 249 letters, digits, dots, underscores or hyphens. `replication` is how many
+    brokers hold each record, None as many as the log does by itself; it is set at creation only,
+    and a log without brokers takes no notice of it.
     """
 
     name: str
     partitions: int = 8
     retention: timedelta | None = None
+    replication: int | None = field(default=None, compare=False)
 
 
 class Receipt(Protocol):
@@ -190,15 +193,15 @@ class Consumer(Protocol):
 
 
 class EventLog(Protocol):
-    """A connection to one log; may be shared by threads.
+    """A connection to one log; may be shared by threads."""
 
-    `log_id` is the log's identity: the same for every connection to it, new when it was created
-    anew.
-    """
+    def topic_id(self, topic: str) -> str:
+        """Return the identity of the topic: the same for every connection, never given again.
 
-    @property
-    def log_id(self) -> str:
-        """The identity of this log."""
+        A position is worth something in the topic with this identity alone: it is another one
+        when the topic, or the whole log, was created anew. Raises SettingsError for an unknown
+        topic.
+        """
         ...
 
     def create_topics(self, topics: Sequence[TopicSpec]) -> None:

@@ -46,9 +46,9 @@ class SqliteLog:
         self._turn = threading.Lock()
         self._ids: dict[str, list[int]] = {}
 
-    @property
-    def log_id(self) -> str:
-        """See `core.eventlog.EventLog`."""
+    def topic_id(self, topic: str) -> str:
+        """See `core.eventlog.EventLog.topic_id`: topics are never removed from the file."""
+        self._partition_ids(topic)
         return self._database.log_id
 
     def create_topics(self, topics: Sequence[TopicSpec]) -> None:

@@ -137,10 +137,10 @@ class EventLogContract:
     # --- topics and appending
 
     def test_the_same_connection_twice_is_the_same_log(
-        self, log: EventLog, connect: Connect
+        self, log: EventLog, connect: Connect, topic: str
     ) -> None:
-        assert log.log_id
-        assert connect().log_id == log.log_id
+        assert log.topic_id(topic)
+        assert connect().topic_id(topic) == log.topic_id(topic)
 
     def test_topics_are_created_once_and_keep_their_partition_count(
         self, log: EventLog, topic: str
@@ -163,6 +163,7 @@ class EventLogContract:
             lambda: log.read("nowhere", 0),
             lambda: log.beginning("nowhere"),
             lambda: log.end("nowhere"),
+            lambda: log.topic_id("nowhere"),
         ):
             with pytest.raises(SettingsError, match="nowhere"):
                 call()

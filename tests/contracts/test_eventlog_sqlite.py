@@ -51,7 +51,7 @@ class TestSqliteLogAcrossProcesses(EventLogProcessContract):
         start: Callable[..., subprocess.Popen[str]],
         tmp_path: Path,
     ) -> None:
-        former = log_id_of(url)
+        former = id_of(url, topic)
         process = start("produce", url, topic, "p", "1000000")
         assert process.stdout is not None
         process.stdout.readline()
@@ -59,12 +59,15 @@ class TestSqliteLogAcrossProcesses(EventLogProcessContract):
         process.wait()
         assert (tmp_path / "log.db-wal").exists()
         (tmp_path / "log.db").unlink()
-        assert log_id_of(url) != former
         with closing(open_log(url)) as log:
             assert not log.topics()
+        assert id_of(url, topic) != former
 
     def test_processes_may_create_the_log_together(self, tmp_path: Path) -> None:
-        code = "import sys; from core.eventlog import open_log; print(open_log(sys.argv[1]).log_id)"
+        code = (
+            "import sys; from tests.contracts.test_eventlog_sqlite import id_of; "
+            "print(id_of(sys.argv[1]))"
+        )
         url = f"sqlite://{tmp_path}/together.db"
         processes = [
             subprocess.Popen(
@@ -80,9 +83,10 @@ class TestSqliteLogAcrossProcesses(EventLogProcessContract):
         assert len(set(said)) == 1
 
 
-def log_id_of(url: str) -> str:
+def id_of(url: str, topic: str = "t") -> str:
     with closing(open_log(url)) as log:
-        return log.log_id
+        log.create_topics([TopicSpec(topic, 4)])
+        return log.topic_id(topic)
 
 
 def test_reopening_keeps_everything(tmp_path: Path) -> None:
@@ -90,9 +94,9 @@ def test_reopening_keeps_everything(tmp_path: Path) -> None:
     with closing(open_log(url)) as log:
         log.create_topics([TopicSpec("t", 4)])
         append(log, "t", numbered(20))
-        records, former = everything(log, "t"), log.log_id
+        records, former = everything(log, "t"), log.topic_id("t")
     with closing(open_log(url)) as log:
-        assert log.log_id == former
+        assert log.topic_id("t") == former
         assert everything(log, "t") == records
 
 
@@ -110,7 +114,7 @@ def test_a_deleted_file_is_noticed_while_open(tmp_path: Path) -> None:
 def test_threads_may_create_the_log_together(tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/log.db"
     ids: list[str] = []
-    threads = [threading.Thread(target=lambda: ids.append(log_id_of(url))) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: ids.append(id_of(url))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

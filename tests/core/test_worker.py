@@ -120,7 +120,7 @@ def test_the_undecodable_is_a_dead_letter_named_by_its_place() -> None:
     letters = [decode(r.value) for r in records_of(shop.log, DEAD_LETTERS)]
     assert [one.data.code for one in letters] == ["D01"] * 3
     assert [one.id for one in letters] == [
-        identity(shop.log.log_id, OBSERVATIONS, 0, offset) for offset in (1, 2, 3)
+        identity(shop.log.topic_id(OBSERVATIONS), OBSERVATIONS, 0, offset) for offset in (1, 2, 3)
     ]
     assert letters[0].data.origin == "observations/0/1"
     assert shop.worker.parked == {}
