@@ -151,7 +151,7 @@ def test_a_used_service_is_read_and_left_as_it_was(used):
     files = {p: p.read_bytes() for p in used.data.rglob("*") if p.is_file()}
     found = look(used)
     assert not [f for f in found.values() if f.status == "problem"]
-    assert "4 topics" in found["event log"].sentence
+    assert "log: 0 topics, 0 records" in found["event log"].sentence
     assert "every chain is whole" in found["ledger"].sentence
     assert "free, 1 site(s)" in found["state"].sentence
     assert found["artifacts"].sentence.startswith("1 of")
