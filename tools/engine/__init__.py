@@ -1,0 +1,1 @@
+"""The engines that slopewatch can run on, started on this machine: for tests and for `make up`."""
