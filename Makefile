@@ -4,13 +4,22 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 FRESH ?=
 
-.PHONY: help demo test test-slow bench lint format docs calibrate clean
+.PHONY: help demo up down kafka test test-slow bench lint format docs calibrate clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 demo: $(VENV)/.base ## three simulated slopes, from the satellite pass to the warning in the inbox
 	@$(BIN)/slopewatch demo $(if $(FRESH),--fresh)
+
+up: $(VENV)/.dev ## the whole on this machine: Kafka, PostgreSQL, S3, the services, Airflow
+	@$(BIN)/python -m tools.engine up
+
+down: ## end what `make up` started
+	@$(BIN)/python -m tools.engine down
+
+kafka: $(VENV)/.dev ## one Kafka broker on 127.0.0.1:19092, in the foreground
+	@$(BIN)/python -m tools.engine.kafka run .engine/kafka 19092
 
 test: $(VENV)/.dev ## everything that must hold: style, types, architecture, tests (CI runs this)
 	$(BIN)/ruff format --check .
@@ -37,8 +46,9 @@ docs: $(VENV)/.dev ## write the generated pages of docs/ anew
 calibrate: $(VENV)/.dev ## make the rules' thresholds anew from the calibration seeds (some minutes)
 	$(BIN)/python -m services.scoring.calibrate
 
-clean: ## forget environment and demo
-	rm -rf $(VENV) .tools demo
+clean: ## end the engine, forget environment, demo and the engine's data
+	@test ! -e .engine/pids.json || $(BIN)/python -m tools.engine down
+	rm -rf $(VENV) .tools demo .engine
 
 $(VENV)/.base: pyproject.toml constraints.txt tools/setup.sh
 	@sh tools/setup.sh base

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from core.errors import BadInputError, SettingsError, UnavailableError
 from core.events import ArtifactRef
+from core.objects import Objects, open_objects
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 MAX_ARTIFACT_BYTES = 1 << 30
@@ -86,8 +87,6 @@ class FileArtifacts:
 
     def get(self, ref: ArtifactRef) -> bytes:
         """Read it back and check its hash."""
-        if ref.bytes > MAX_ARTIFACT_BYTES:
-            raise BadInputError(f"artifact {ref.sha256} claims {ref.bytes} bytes, over 1 GiB")
         path = self._path(ref)
         try:
             content = path.read_bytes()
@@ -98,9 +97,7 @@ class FileArtifacts:
         return content
 
     def _path(self, ref: ArtifactRef) -> Path:
-        if not _SHA256.fullmatch(ref.sha256):
-            raise BadInputError(f"{ref.sha256!r} is not a sha256")
-        return self._root / ref.sha256[:2] / ref.sha256[2:]
+        return self._root / _key(ref)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
@@ -116,14 +113,54 @@ def _write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+class ObjectArtifacts:
+    """Artifacts as objects `ab/cdef...` in a bucket. None is ever removed."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def put(self, content: bytes) -> ArtifactRef:
+        """Keep `content`; what is there already is read, and made whole when it is damaged."""
+        ref = reference(content)
+        name = _key(ref)
+        if self._objects.get(name, ref.bytes) != content:
+            self._objects.put(name, content)
+        return ref
+
+    def get(self, ref: ArtifactRef) -> bytes:
+        """Read it back and check its hash; no more is read than `ref` says it weighs."""
+        name = _key(ref)
+        content = self._objects.get(name, ref.bytes)
+        where = f"{self._objects.where}/{name}"
+        if content is None:
+            raise UnavailableError(f"artifact out of reach at {where}: it is not there")
+        if reference(content) != ref:
+            raise BadInputError(f"artifact {where} is damaged: restore it from a backup")
+        return content
+
+
+def _key(ref: ArtifactRef) -> str:
+    """Name of an artifact in its store. Raises `BadInputError` for what can be no artifact."""
+    if not _SHA256.fullmatch(ref.sha256):
+        raise BadInputError(f"{ref.sha256!r} is not a sha256")
+    if ref.bytes > MAX_ARTIFACT_BYTES:
+        raise BadInputError(f"artifact {ref.sha256} claims {ref.bytes} bytes, over 1 GiB")
+    return f"{ref.sha256[:2]}/{ref.sha256[2:]}"
+
+
 def open_artifacts(url: str) -> Artifacts:
-    """Store at `file:///folder` or `memory://`."""
+    """Store at `file:///folder`, `s3://bucket/prefix?endpoint=...&region=...` or `memory://`.
+
+    Nothing outside is asked yet. Raises `SettingsError` for another address.
+    """
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
         return MemoryArtifacts()
     if scheme == "file":
         return FileArtifacts(Path(rest))
-    raise SettingsError(f"artifacts {url!r}: use file:///folder or memory://")
+    if scheme == "s3":
+        return ObjectArtifacts(open_objects(url))
+    raise SettingsError(f"artifacts {url!r}: use file:///folder, s3://bucket/prefix or memory://")
 
 
 def pack(arrays: Arrays) -> bytes:

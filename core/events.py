@@ -17,11 +17,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from core.errors import BadInputError, NewerVersionError
+from core.errors import BadInputError, NewerVersionError, SlopewatchError
 
 TYPE_PREFIX = "org.slopewatch."
 FIRST_YEAR, LAST_YEAR = 1700, 2200
 """Years in which a time of an event may lie: nanoseconds since 1970 then fit 64 bits."""
+
+SITE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What the name of a site looks like, which is the key of its records."""
+
+LONGEST_ID = 512
+"""Characters of an event's id: what every ledger can keep in an index."""
 
 OBSERVATIONS = "observations"
 ASSESSMENTS = "assessments"
@@ -292,6 +298,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     retry_of: str | None = None
 
 
+class UnusableDataError(BadInputError):
+    """The data of an event cannot be used; its envelope says who it was."""
+
+    def __init__(self, reason: str, envelope: _Envelope) -> None:
+        super().__init__(reason)
+        self.id = envelope.id
+        self.site = envelope.subject
+        self.number = envelope.number
+
+
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """CloudEvents 1.0 attributes, our extensions in lower case as the standard asks."""
 
@@ -314,7 +330,12 @@ EVENT_TYPES: dict[str, type[EventData]] = {cls.NAME: cls for cls in EventData.__
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
-"""(name, version) -> function lifting that version's data by one version."""
+"""(name, version) -> function lifting that version's data, as JSON has it, by one version.
+
+It may trust that the data is a JSON object, and nothing else. It makes what the next version says
+of the same facts: no clock, no file, nothing that another day would make otherwise. It stays for
+ever, since the log does.
+"""
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -354,14 +375,25 @@ def encode(event: Event) -> bytes:
 def decode(payload: bytes) -> Event:
     """Read one event.
 
-    Raises `BadInputError` for what is not an event of ours, `NewerVersionError` for a known type
-    in a version newer than this code.
+    Raises `BadInputError` for what is not an event of ours (`UnusableDataError` where its envelope
+    is), `NewerVersionError` for a known type in a version newer than this code, and for an outcome
+    of a type that it does not know.
     """
     try:
         envelope = _ENVELOPE.decode(payload)
-        data = _decode_data(envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"not a slopewatch event: {error}") from error
+    if "\0" in envelope.id or len(envelope.id) > LONGEST_ID:
+        raise BadInputError(f"an event's id has up to {LONGEST_ID} characters, none of them NUL")
+    try:
+        return _event(envelope, _decode_data(envelope))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnusableDataError(f"not a slopewatch event: {error}", envelope) from error
+    except BadInputError as error:
+        raise UnusableDataError(str(error), envelope) from error
+
+
+def _event(envelope: _Envelope, data: EventData) -> Event:
     return Event(
         id=envelope.id,
         site=envelope.subject,
@@ -387,6 +419,12 @@ def _utc(envelope: _Envelope, moment: datetime) -> datetime:
 def _decode_data(envelope: _Envelope) -> EventData:
     found = _TYPE.fullmatch(envelope.type)
     cls = EVENT_TYPES.get(found[1]) if found else None
+    if cls is None and envelope.number is not None and envelope.type.startswith(TYPE_PREFIX):
+        # Only a stage numbers: a stage of a newer release, which this one has to wait for.
+        raise NewerVersionError(
+            f"event {envelope.id} is of type {envelope.type!r}, which this release does not know: "
+            f"upgrade slopewatch to go on with site {envelope.subject}"
+        )
     if found is None or cls is None:
         raise BadInputError(
             f"event {envelope.id}: unknown type {envelope.type!r}; known: {', '.join(EVENT_TYPES)}"
@@ -399,10 +437,30 @@ def _decode_data(envelope: _Envelope) -> EventData:
         )
     if version == cls.VERSION:
         return _data_decoder(cls).decode(envelope.data)
-    old = msgspec.json.decode(envelope.data, type=dict[str, Any])
-    for step in range(version, cls.VERSION):
-        old = UPCASTERS[name, step](old)
-    return msgspec.convert(old, cls)
+    return msgspec.convert(_lifted(envelope, name, version, cls.VERSION), cls)
+
+
+def _lifted(envelope: _Envelope, name: str, version: int, wanted: int) -> dict[str, Any]:
+    """The data of an older version as the wanted one says it.
+
+    Raises BadInputError for what that version never held, SlopewatchError where a step is missing.
+    """
+    data = msgspec.json.decode(envelope.data, type=dict[str, Any])
+    for step in range(version, wanted):
+        lift = UPCASTERS.get((name, step))
+        if lift is None:
+            # No bad input: the release is at fault, and its site waits for one that is not.
+            raise SlopewatchError(
+                f"event {envelope.id} is {name} version {version} and nothing lifts version {step} "
+                f"to {step + 1}: run a release that reads it, and report this as a bug"
+            )
+        try:
+            data = lift(data)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise BadInputError(
+                f"event {envelope.id}: its data is no {name} of version {step}: {error!r}"
+            ) from error
+    return data
 
 
 def identity(*parts: object) -> str:

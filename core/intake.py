@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from core.clock import Clock
-from core.errors import BadInputError, ForkError
-from core.eventlog import Receipt, Record
-from core.events import Event, decode, encode, identity
-from core.outlet import Outlet
+from core.errors import BadInputError, ForkError, NewerVersionError, SlopewatchError
+from core.eventlog import Record
+from core.events import SITE_NAME, Event, SiteConfigured, UnusableDataError, decode, identity
+from core.outlet import Outlet, Sending
 from core.stage import Bookmark, Held, Input, Outcome, Stage
 from core.telemetry import Telemetry
 
@@ -20,6 +20,16 @@ S = TypeVar("S")
 LARGEST_COMMIT_BYTES = 512 << 10
 FURTHEST_AHEAD = timedelta(days=1)
 """How far two clocks may disagree."""
+
+
+class Numbered(NamedTuple):
+    """An outcome of the stage before; without an event when it is no use, for this reason."""
+
+    record: Record
+    number: int
+    id: str
+    event: Event | None
+    reason: str = ""
 
 
 class Intake(Generic[S]):
@@ -41,8 +51,8 @@ class Intake(Generic[S]):
         self._clock = clock
         self._telemetry = telemetry
         self._store = stage.store(name)
-        self._early: dict[int, tuple[Record, Event]] = {}
-        self._receipts: list[Receipt] = []
+        self._early: dict[int, Numbered] = {}
+        self._sendings: list[Sending] = []
         self._forget_batch()
         try:
             held: Held[S] = self._store.open()
@@ -54,18 +64,41 @@ class Intake(Generic[S]):
         self.stored = held.bookmark
         self._last_outcomes = held.outcomes
 
+    def check_position(self, partition: int, end: int) -> None:
+        """ForkError unless the store was read from this partition, which ends at `end`."""
+        stored = self.stored
+        if stored is None:
+            return
+        if stored.log_id != self._log_id:
+            raise ForkError(
+                f"site {self.name} was read from log {stored.log_id} and this one is "
+                f"{self._log_id}: give back its log, or begin a new data folder and take the "
+                "history in again"
+            )
+        if stored.partition != partition:
+            raise ForkError(
+                f"site {self.name} was read from partition {stored.partition} and belongs to "
+                f"partition {partition}: give back its log, or carry the site over with "
+                "`slopewatch log copy`"
+            )
+        if stored.offset >= end:
+            raise ForkError(
+                f"site {self.name} has read up to {stored.offset} and the log ends at {end}: the "
+                "log lost its end; restore it from a backup"
+            )
+
     def emit_again(self) -> None:
         """Say the last commit's outcomes again: the reader drops what it has."""
-        self._receipts += self._outlet.send(self._stage.outbox, self._last_outcomes)
+        self._sendings += self._outlet.send(self._stage.outbox, self._last_outcomes)
 
     def settle(self) -> None:
         """Wait until all that the last commit said is acknowledged."""
-        self._outlet.settle(self._receipts)
+        self._outlet.settle(self._sendings)
 
     @property
     def earliest_waiting(self) -> int | None:
         """Offset of the first record that waits for an outcome with a lower number."""
-        return min((record.offset for record, _ in self._early.values()), default=None)
+        return min((early.record.offset for early in self._early.values()), default=None)
 
     def take(self, records: Sequence[Record]) -> None:
         """Think through `records` in order and commit once (more often when much is said).
@@ -92,23 +125,48 @@ class Intake(Generic[S]):
             event = decode(record.value)
             if event.site != self.name:
                 raise BadInputError(f"event {event.id} speaks of another site: {event.site!r}")
+        except UnusableDataError as error:
+            if error.site == self.name and error.number is not None and self._mark:
+                self._take_numbered(Numbered(record, error.number, error.id, None, str(error)))
+            else:
+                self._outlet.dead_letter(record, "D01", str(error))
         except BadInputError as error:
             self._outlet.dead_letter(record, "D01", str(error))
-            return
-        if event.number is None:
-            self._take_unnumbered(record, event)
-            return
+        else:
+            if event.number is None:
+                self._take_unnumbered(record, event)
+            else:
+                self._take_numbered(Numbered(record, event.number, event.id, event))
+
+    def _take_numbered(self, new: Numbered) -> None:
+        """Take the next outcome, and those that waited for it; keep a later one until then."""
         expected = (self._mark.taken if self._mark else 0) + 1
-        if event.number > expected:
-            self._early[event.number] = record, event
-        elif event.number == expected:
-            self._handle(record, event)
-            self._handle_early()
-        elif not self._seen(event.id):
-            raise ForkError(
-                f"site {self.name}: outcome number {event.number} came again as another event "
-                f"({event.id}): two stores wrote it; keep one and rebuild the other"
-            )
+        if new.number > expected:
+            if self._early.setdefault(new.number, new).id != new.id:
+                raise self._fork(new)
+        elif new.number < expected:
+            if not self._seen(new.id):
+                raise self._fork(new)
+        else:
+            self._handle_numbered(new)
+            while self._mark and (early := self._early.get(self._mark.taken + 1)):
+                self._handle_numbered(early)
+                del self._early[early.number]
+
+    def _fork(self, new: Numbered) -> ForkError:
+        return ForkError(
+            f"site {self.name}: outcome number {new.number} came again as another event "
+            f"({new.id}): two stores wrote it; keep one and rebuild the other"
+        )
+
+    def _handle_numbered(self, new: Numbered) -> None:
+        if new.event is not None:
+            self._handle(new.record, new.event)
+        elif self._mark is not None:
+            self._outlet.dead_letter(new.record, "D01", new.reason)
+            offset = max(new.record.offset, self._mark.offset)
+            self._mark = msgspec.structs.replace(self._mark, offset=offset, taken=new.number)
+            self._ids.append(new.id)
 
     def _take_unnumbered(self, record: Record, event: Event) -> None:
         """Take in what comes from outside, once, unless it says that it is from the future.
@@ -127,10 +185,6 @@ class Intake(Generic[S]):
         else:
             self._handle(record, event)
 
-    def _handle_early(self) -> None:
-        while self._mark and (early := self._early.pop(self._mark.taken + 1, None)):
-            self._handle(*early)
-
     def _seen(self, event_id: str) -> bool:
         return event_id in self._ids or self._store.seen(event_id)
 
@@ -146,11 +200,17 @@ class Intake(Generic[S]):
                 self._ids.append(event.id)
             return
         outcomes = [self._outcome(event, i, o, mark) for i, o in enumerate(said)]
+        weight = self._outlet.weigh(outcomes)
+        if self._bytes and self._bytes + weight > LARGEST_COMMIT_BYTES:
+            # What was thought lies on a state that is not stored yet: think again on the stored.
+            self._commit()
+            self._handle(record, event)
+            return
         self._mark = msgspec.structs.replace(mark, given=mark.given + len(outcomes))
         self._state = state
         self._ids.append(event.id)
         self._outcomes += outcomes
-        self._bytes += sum(len(encode(outcome)) for outcome in outcomes)
+        self._bytes += weight
 
     def _next_mark(self, record: Record, event: Event) -> Bookmark:
         mark = self._mark
@@ -188,9 +248,26 @@ class Intake(Generic[S]):
         self._state = self._store.commit(self._state, stored, ids, outcomes)
         self.stored = stored
         self._last_outcomes = outcomes
-        self._receipts += self._outlet.send(self._stage.outbox, outcomes)
+        self._sendings += self._outlet.send(self._stage.outbox, outcomes)
 
     def _forget_batch(self) -> None:
         self._ids: list[str] = []
         self._outcomes: list[Event] = []
         self._bytes = 0
+
+
+def from_configured(name: str, records: Sequence[Record], outlet: Outlet) -> Sequence[Record]:
+    """The records from the one on that makes a new site known; those before are dead letters."""
+    for i, record in enumerate(records):
+        code, reason = "D02", f"site {name!r} is not configured: add its file, then retry"
+        try:
+            if not SITE_NAME.fullmatch(name):
+                raise BadInputError(f"its key {name[:80]!r} names no site")
+            if isinstance(decode(record.value).data, SiteConfigured):
+                return records[i:]
+        except NewerVersionError:
+            return records[i:]
+        except SlopewatchError as error:
+            code, reason = "D01", str(error)
+        outlet.dead_letter(record, code, reason)
+    return ()

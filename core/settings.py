@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import BadInputError, SettingsError
-from core.events import LEVELS, Level
+from core.events import LEVELS, SITE_NAME, Level
 from core.plugins import explain
 
 MAX_FILE_BYTES = 16 << 20
@@ -113,7 +113,7 @@ class Site(Tree):
     """One watched place."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        pattern=f"^{SITE_NAME.pattern}$",
         description="name in commands, records and file names; another one is another site",
     )
     title: str = Field("", description="name for people, on pages and in messages; none: the name")
@@ -350,11 +350,14 @@ def site_from_bytes(content: bytes) -> Site:
 
 
 def load_service(path: Path | None = None) -> Service:
-    """Service settings: a YAML file if given (or ./slopewatch.yaml), then SLOPEWATCH_* variables.
+    """Service settings: a YAML file, then SLOPEWATCH_* variables.
 
-    `SLOPEWATCH_SMTP__HOST=mail` sets `smtp.host`.
+    The file is the one given, else the one that SLOPEWATCH_CONFIG names, else ./slopewatch.yaml if
+    there is one. `SLOPEWATCH_SMTP__HOST=mail` sets `smtp.host`.
     """
     default = Path("slopewatch.yaml")
+    if path is None and (named := os.environ.get("SLOPEWATCH_CONFIG")):
+        path = Path(named)
     tree = read_yaml(path) if path else (read_yaml(default) if default.exists() else {})
     known = set(Service.model_fields)
     for name, value in sorted(os.environ.items()):

@@ -69,6 +69,12 @@ METRICS = (
         "sites that stand still until a retry or an upgrade",
     ),
     Metric(
+        "slopewatch_site_parked",
+        "gauge",
+        ("stage", "site"),
+        "1 for each site that stands still; the reason is in the log and on the page",
+    ),
+    Metric(
         "slopewatch_state_valid_timestamp_seconds",
         "gauge",
         ("site",),
@@ -112,6 +118,7 @@ class Telemetry:
         self.handler_seconds: Histogram = made["slopewatch_handler_seconds"]
         self.dead_letters: Counter = made["slopewatch_dead_letters_total"]
         self.parked: Gauge = made["slopewatch_sites_parked"]
+        self.site_parked: Gauge = made["slopewatch_site_parked"]
         self.state_valid: Gauge = made["slopewatch_state_valid_timestamp_seconds"]
         self.day_closed: Gauge = made["slopewatch_last_day_closed_timestamp_seconds"]
         self.alert_units: Gauge = made["slopewatch_alert_units"]

@@ -25,7 +25,7 @@ app = typer.Typer(
 site_app = typer.Typer(help="Site files: one YAML file is one watched place.", no_args_is_help=True)
 ingest_app = typer.Typer(help="Ask feeds and sources by hand.", no_args_is_help=True)
 config_app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
-log_app = typer.Typer(help="Read the event log.", no_args_is_help=True)
+log_app = typer.Typer(help="Read the event log, or move to another.", no_args_is_help=True)
 dead_app = typer.Typer(help="Input that could not be used.", no_args_is_help=True)
 ledger_app = typer.Typer(help="The ledger of decisions.", no_args_is_help=True)
 alerts_app = typer.Typer(help="Say an operator's word on an alert.", no_args_is_help=True)
@@ -41,6 +41,9 @@ for name, group in {
     app.add_typer(group, name=name)
 
 SiteName = Annotated[str, typer.Option("--site", help="name of the site")]
+SomeSites = Annotated[
+    str | None, typer.Option("--sites", help="names with commas between; all without it")
+]
 AnySite = Annotated[str | None, typer.Option("--site", help="name of the site; all without it")]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day")]
 
@@ -49,7 +52,8 @@ Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC da
 def options(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="service settings (YAML)")
+        Path | None,
+        typer.Option("--config", "-c", help="service settings (YAML); else SLOPEWATCH_CONFIG"),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log every step")] = False,
 ) -> None:
@@ -88,11 +92,14 @@ def run(
         typer.Argument(help="ingest, inference, alerting or watchdog; all of them without it"),
     ] = None,
     site: AnySite = None,
+    member: Annotated[
+        str, typer.Option(help="name of this worker among those of its service, kept over restarts")
+    ] = "0",
 ) -> None:
     """Run the services until stopped; the page is at the printed address."""
     from services.commands.running import run_services
 
-    run_services(_service(context), role, site, typer.echo)
+    run_services(_service(context), role, site, typer.echo, member)
 
 
 @app.command()
@@ -131,6 +138,19 @@ def doctor(
     findings = examine(_service(context), network=network)
     typer.echo(render(findings))
     if any(finding.status == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def reconcile(
+    context: typer.Context,
+    sites: SomeSites = None,
+    days: Annotated[int, typer.Option(min=1, help="how far back to look")] = 60,
+) -> None:
+    """Compare the passes that were due with those found, processed and told; ask for the rest."""
+    from services.commands.reconciling import reconcile as compare
+
+    if not compare(_service(context), sites, days, typer.echo):
         raise typer.Exit(1)
 
 
@@ -177,12 +197,51 @@ def ingest_poll(
 
 @ingest_app.command("backfill")
 def ingest_backfill(
-    context: typer.Context, site: SiteName, since: Day = None, until: Day = None
+    context: typer.Context,
+    site: SiteName,
+    since: Day = None,
+    until: Day = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="only put it on the log; running services read it")
+    ] = False,
 ) -> None:
     """Take history in as it would have become known: all feeds and closed days, merged."""
     from services.commands.polling import backfill_site
 
-    backfill_site(_service(context), site, since, until, typer.echo)
+    backfill_site(_service(context), site, since, until, typer.echo, append=append)
+
+
+@ingest_app.command("groups")
+def ingest_groups(
+    context: typer.Context,
+    size: Annotated[int, typer.Option(min=1, help="most sites in a group")] = 50,
+) -> None:
+    """Print the names of the watched sites in groups, as one line of JSON."""
+    from services.commands.news import list_groups
+
+    list_groups(_service(context), size, typer.echo)
+
+
+@ingest_app.command("news")
+def ingest_news(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(help="acquisitions, rainfall or level")],
+    sites: SomeSites = None,
+) -> None:
+    """Ask for what is new of one kind, and say what changed in the site files before."""
+    from services.commands.news import ask_for_news
+
+    if not ask_for_news(_service(context), kind, sites, typer.echo):
+        raise typer.Exit(1)
+
+
+@ingest_app.command("close-days")
+def ingest_close_days(context: typer.Context, sites: SomeSites = None) -> None:
+    """Close every UTC day that is over and not closed yet, in order."""
+    from services.commands.news import close_days
+
+    if not close_days(_service(context), sites, typer.echo):
+        raise typer.Exit(1)
 
 
 @config_app.command("check")
@@ -224,6 +283,23 @@ def log_show(
     from services.commands.logs import show
 
     show(_service(context), event, typer.echo)
+
+
+@log_app.command("copy")
+def log_copy(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FROM", help="url of the log used so far")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="url of the log to be used")],
+    state: Annotated[str | None, typer.Option(help="also copy the state to this url")] = None,
+    ledger: Annotated[str | None, typer.Option(help="also copy the ledger to this url")] = None,
+    artifacts: Annotated[str | None, typer.Option(help="also copy artifacts to this url")] = None,
+    memory: Annotated[str | None, typer.Option(help="also copy ingest's notes here")] = None,
+) -> None:
+    """Move to another log, and to other stores: stop the services first; run again if stopped."""
+    from services.commands.moving import copy_log
+
+    into = {"state": state, "ledger": ledger, "artifacts": artifacts, "memory": memory}
+    copy_log(_service(context), source, target, into, typer.echo)
 
 
 @dead_app.command("list")
@@ -268,6 +344,30 @@ def ledger_verify(context: typer.Context) -> None:
     from services.commands.ledgers import verify
 
     if not verify(_service(context), typer.echo):
+        raise typer.Exit(1)
+
+
+@ledger_app.command("upgrade")
+def ledger_upgrade(
+    context: typer.Context,
+    down_to: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="go back to this schema instead; base: to none"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="go back without being asked")] = False,
+) -> None:
+    """Bring the tables of the ledger to this release; a PostgreSQL server's only change this way.
+
+    Stop the services first.
+    """
+    from services.commands.ledgers import downgrade_schema, upgrade_schema
+
+    service = _service(context)
+    if down_to is None:
+        upgrade_schema(service, typer.echo)
+    elif not downgrade_schema(
+        service, down_to, typer.echo, lambda: yes or typer.confirm("Go back?")
+    ):
         raise typer.Exit(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from importlib import metadata, resources
@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import structlog
 
-from core.artifacts import Artifacts, open_artifacts
+from core.artifacts import Artifacts, open_artifacts, reference
 from core.clock import Clock, SystemClock, end_of, midnight
 from core.errors import SettingsError, SlopewatchError
 from core.eventlog import EventLog, TopicSpec, open_log
@@ -30,6 +30,7 @@ from core.events import (
 )
 from core.ledger import open_ledger
 from core.ledger.ledger import Ledger
+from core.notes import open_notes
 from core.settings import Service, Site, load_site, site_from_bytes
 from core.statestore import States, open_states
 from core.telemetry import Telemetry
@@ -41,7 +42,7 @@ from services.alerting.service import AlertingStage
 from services.alerting.state import decode_state
 from services.alerting.thresholds import load_table
 from services.inference.service import InferenceStage
-from services.ingest.announced import Announced
+from services.ingest.announced import miss_vanished
 from services.ingest.service import Ingest
 
 PARTITIONS = 8
@@ -114,6 +115,7 @@ class Slopewatch:
             self.clock,
             self.telemetry,
             member=f"{stage.name}-{member}",
+            notes=open_notes(str(self.service.memory)),
             backoff=timedelta(seconds=self.service.backoff_s),
         )
         self._closing.callback(worker.close)
@@ -121,31 +123,25 @@ class Slopewatch:
 
     def configure(self, site: Site) -> tuple[str, ...] | None:
         """Put a site on the log if its file is new or changed; what changed, None if nothing."""
-        return Announced(self.service.data).announce(site, self.ingest)
+        return self.ingest.announced.announce(site)
 
     def activate_release(self, sites: Sequence[Site]) -> None:
         """Put this code and its thresholds on the log of the sites that do not run on it."""
-        table = shipped_table()
-        release = ReleaseActivated(
-            code=metadata.version("slopewatch"),
-            model=MODEL_VERSION,
-            thresholds=load_table(table).version,
-            table=self.artifacts.put(table),
-        )
-        Announced(self.service.data).activate(sites, release, self.ingest)
+        release = this_release()
+        self.artifacts.put(shipped_table())
+        self.ingest.announced.activate(sites, release)
 
     def miss_vanished(self, sites: Sequence[Site]) -> None:
         """Say that a site has no readable file: it is not polled, and nobody has retired it."""
-        for name in Announced(self.service.data).names() - {site.name for site in sites}:
-            structlog.get_logger().error(
-                "a watched site has no readable file: mend it, or keep it with retired: true",
-                site=name,
-            )
+        miss_vanished(self.ingest.memory, sites)
 
-    def settle(self) -> int:
-        """Let every worker read until nothing is left; returns the number of records read."""
+    def settle(self, tell: Callable[[int], object] = lambda _: None) -> int:
+        """Let every worker read until nothing is left; returns the number of records read.
+
+        `tell` hears how many they are as they are read.
+        """
         total = 0
-        while read := sum(worker.drain() for worker in self.workers):
+        while read := sum(worker.drain(tell) for worker in self.workers):
             total += read
         return total
 
@@ -247,6 +243,17 @@ class Slopewatch:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def this_release() -> ReleaseActivated:
+    """The versions of code, model and thresholds that run here."""
+    table = shipped_table()
+    return ReleaseActivated(
+        code=metadata.version("slopewatch"),
+        model=MODEL_VERSION,
+        thresholds=load_table(table).version,
+        table=reference(table),
+    )
 
 
 def shipped_table() -> bytes:

@@ -18,6 +18,7 @@ ENGINES = {"kafka", "postgres", "s3", "engines"}
 BUCKET = "slopewatch"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep all tests that use an engine in one process, so that each engine is started once."""
     for item in items:

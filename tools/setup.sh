@@ -15,6 +15,22 @@ need_debian() {
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
 }
 
+# What the engine's tests start: without it they are skipped, on CI they fail.
+want_debian() {
+    command -v java >/dev/null || set -- "$@" default-jre-headless
+    command -v mvn >/dev/null || set -- "$@" maven
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null ||
+        set -- "$@" postgresql
+    [ $# = 0 ] && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        need_debian "$@"
+    else
+        say "missing: $*. Tests on real Kafka and PostgreSQL are skipped until they are there."
+        say "As root: apt-get install $*"
+        [ "${CI:-}" != true ] || exit 1
+    fi
+}
+
 find_python() {
     for name in python3.13 python3.12 python3.11 python3; do
         path=$(command -v "$name") || continue
@@ -50,6 +66,11 @@ fi
 if [ "$want" = dev ]; then
     say "installing slopewatch with the extras torch and airflow, and the tools (about 3 GB)"
     "$uv" pip install --quiet --constraints constraints.txt --group dev --editable '.[torch,airflow]'
+    want_debian
+    if command -v java >/dev/null && command -v mvn >/dev/null; then
+        say "fetching Kafka, once"
+        .venv/bin/python -m tools.engine.kafka fetch
+    fi
 else
     say "installing slopewatch"
     "$uv" pip install --quiet --constraints constraints.txt --editable .

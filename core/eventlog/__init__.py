@@ -195,6 +195,11 @@ class Consumer(Protocol):
 class EventLog(Protocol):
     """A connection to one log; may be shared by threads."""
 
+    @property
+    def max_record_bytes(self) -> int:
+        """What key and value of one record may weigh together, in bytes."""
+        ...
+
     def topic_id(self, topic: str) -> str:
         """Return the identity of the topic: the same for every connection, never given again.
 

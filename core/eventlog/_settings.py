@@ -37,13 +37,14 @@ class LogSettings:
             host=parts.netloc,
             path=unquote(parts.path),
             max_record_bytes=int(
-                _positive(url, "max_record_bytes", found.get("max_record_bytes", "1048576"), int)
+                positive(url, "max_record_bytes", found.get("max_record_bytes", "1048576"), int)
             ),
-            lease_s=_positive(url, "lease_s", found.get("lease_s", "10"), float),
+            lease_s=positive(url, "lease_s", found.get("lease_s", "10"), float),
         )
 
 
-def _positive(url: str, name: str, text: str, kind: type[int] | type[float]) -> float:
+def positive(url: str, name: str, text: str, kind: type[int] | type[float]) -> float:
+    """A number above 0 that `url` sets; SettingsError for anything else."""
     try:
         number = kind(text)
     except ValueError:

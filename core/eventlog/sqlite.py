@@ -6,7 +6,7 @@ shared memory. Copy it with `sqlite3 .backup`, never with `cp` while in use.
 
 from __future__ import annotations
 
-import re
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,10 +19,10 @@ from core.eventlog._settings import LogSettings
 from core.eventlog._sql_consumer import SqliteConsumer
 from core.eventlog._sql_database import OFFSET_BITS, Database
 from core.eventlog._sql_producer import SqliteProducer
+from core.eventlog._topics import check
 
 _PAGE_RECORDS: Final = 500
 _EXPIRE_RECORDS: Final = 10_000
-_TOPIC_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 def open(url: str) -> SqliteLog:
@@ -46,6 +46,11 @@ class SqliteLog:
         self._turn = threading.Lock()
         self._ids: dict[str, list[int]] = {}
 
+    @property
+    def max_record_bytes(self) -> int:
+        """See `core.eventlog.EventLog.max_record_bytes`."""
+        return self._settings.max_record_bytes
+
     def topic_id(self, topic: str) -> str:
         """See `core.eventlog.EventLog.topic_id`: topics are never removed from the file."""
         self._partition_ids(topic)
@@ -54,13 +59,11 @@ class SqliteLog:
     def create_topics(self, topics: Sequence[TopicSpec]) -> None:
         """See `core.eventlog.EventLog.create_topics`."""
         with self._database.write() as connection:
+            there = _topics(connection)
+            check(topics, there)
             for topic in topics:
-                _check(topic)
                 retention_s = topic.retention and topic.retention.total_seconds()
-                row = connection.execute(
-                    "SELECT partitions FROM topics WHERE name = ?", (topic.name,)
-                ).fetchone()
-                if row is None:
+                if topic.name not in there:
                     connection.execute(
                         "INSERT INTO topics VALUES (?, ?, ?)",
                         (topic.name, topic.partitions, retention_s),
@@ -70,11 +73,6 @@ class SqliteLog:
                         [(topic.name, partition) for partition in range(topic.partitions)],
                     )
                     continue
-                if row[0] != topic.partitions:
-                    raise SettingsError(
-                        f"topic {topic.name!r} has {row[0]} partitions, not {topic.partitions}:"
-                        " the count is fixed at creation"
-                    )
                 connection.execute(
                     "UPDATE topics SET retention_s = ? WHERE name = ?", (retention_s, topic.name)
                 )
@@ -82,17 +80,7 @@ class SqliteLog:
     def topics(self) -> Mapping[str, TopicSpec]:
         """See `core.eventlog.EventLog.topics`."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT name, partitions, retention_s FROM topics ORDER BY name"
-            ).fetchall()
-        return MappingProxyType(
-            {
-                name: TopicSpec(
-                    name, partitions, None if seconds is None else timedelta(seconds=seconds)
-                )
-                for name, partitions, seconds in rows
-            }
-        )
+            return MappingProxyType(_topics(connection))
 
     def producer(self) -> SqliteProducer:
         """See `core.eventlog.EventLog.producer`."""
@@ -213,12 +201,9 @@ class SqliteLog:
             return self._ids[topic]
 
 
-def _check(topic: TopicSpec) -> None:
-    if not _TOPIC_NAME.fullmatch(topic.name):
-        raise SettingsError(
-            f"topic name {topic.name!r}: takes 1 to 249 letters, digits, dots, underscores, hyphens"
-        )
-    if topic.partitions < 1:
-        raise SettingsError(f"topic {topic.name!r}: takes at least one partition")
-    if topic.retention is not None and topic.retention <= timedelta():
-        raise SettingsError(f"topic {topic.name!r}: retention takes a time above 0, or none")
+def _topics(connection: sqlite3.Connection) -> dict[str, TopicSpec]:
+    rows = connection.execute("SELECT name, partitions, retention_s FROM topics ORDER BY name")
+    return {
+        name: TopicSpec(name, count, None if seconds is None else timedelta(seconds=seconds))
+        for name, count, seconds in rows
+    }

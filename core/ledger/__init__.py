@@ -6,7 +6,7 @@ deadlines, and the alerting stage's state and bookmark, all written by one commi
 stand here by id only.
 
 `sqlite:///path/ledger.db` is kept at the newest schema by `open_ledger`; a server database
-(`postgresql://`) is migrated by `upgrade`.
+(`postgresql://user@host:port/database`) is migrated by `upgrade` alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from core.ledger.entries import (
 
 if TYPE_CHECKING:
     from core.ledger.ledger import Ledger
+    from core.ledger.schema_version import Move
 
 __all__ = [
     "Attempt",
@@ -40,6 +41,7 @@ __all__ = [
     "canonical",
     "chain_hash",
     "downgrade",
+    "losses",
     "open_ledger",
     "upgrade",
 ]
@@ -58,21 +60,32 @@ def open_ledger(url: str) -> Ledger:
     return Ledger(url)
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head") -> Move:
     """Bring the schema of the ledger at `url` up to `revision`, creating it when missing.
 
-    Raises what `open_ledger` raises; nothing is changed then.
+    Of several at once on a server, each waits for the one before. Raises what `open_ledger`
+    raises; nothing is changed then.
     """
     from core.ledger.schema_version import migrate
 
-    migrate(url, revision, down=False)
+    return migrate(url, revision, down=False)
 
 
-def downgrade(url: str, revision: str) -> None:
+def losses(url: str, revision: str) -> list[str]:
+    """Say in sentences what `downgrade` to `revision` would lose; an empty list: nothing.
+
+    Raises what `open_ledger` raises.
+    """
+    from core.ledger import schema_version
+
+    return schema_version.losses(url, revision)
+
+
+def downgrade(url: str, revision: str) -> Move:
     """Take the schema of the ledger at `url` down to `revision`; `base` removes every table.
 
     Raises what `open_ledger` raises; nothing is changed then.
     """
     from core.ledger.schema_version import migrate
 
-    migrate(url, revision, down=True)
+    return migrate(url, revision, down=True)

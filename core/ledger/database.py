@@ -1,7 +1,7 @@
-"""The connection to the ledger's database: transactions, and our words for its errors.
+"""The connection to the ledger's database: what a transaction for reading and for writing is.
 
-`_sqlite_engine` is the one place that knows SQLite; every other statement of this package is
-plain SQLAlchemy.
+`_sqlite_engine` is the one place that knows SQLite, `core.ledger.postgresql` the one that knows
+PostgreSQL; every other statement of this package is plain SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 
-from core.errors import SettingsError, SlopewatchError, UnavailableError
+from core.errors import SettingsError
+from core.ledger.faults import in_our_words
 
 SQLITE_WAIT_S: Final = 5.0
-_WRITES: Final = "slopewatch_writes"
+WRITES: Final = "slopewatch_writes"
+"""Execution option of a connection whose transaction is to write."""
 
 
 class Database:
-    """A pool of connections to the database at `url`; may be shared by threads."""
+    """A pool of connections to the database at `url`; may be shared by threads.
 
-    def __init__(self, url: str) -> None:
-        self.is_sqlite = urlsplit(url).scheme == "sqlite"
-        engine = _sqlite_engine(url) if self.is_sqlite else _server_engine(url)
-        self._engine = engine
-        self._reader = (
-            engine
-            if self.is_sqlite
-            else engine.execution_options(isolation_level="REPEATABLE READ")
-        )
-        self._writer = engine.execution_options(**{_WRITES: True})
-        self.name = engine.url.render_as_string(hide_password=True)
+    With `migrates` a server is given the time that a change of its schema may take.
+    """
+
+    def __init__(self, url: str, *, migrates: bool = False) -> None:
+        self.is_sqlite = url.partition(":")[0] == "sqlite"
+        if self.is_sqlite:
+            self._engine = _sqlite_engine(url)
+            self.name = self._engine.url.render_as_string()
+        else:
+            self._engine, self.name = _server_engine(url, migrates)
+        self._writer = self._engine.execution_options(**{WRITES: True})
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees the database as of its first statement."""
-        with self._in_our_words(), self._reader.begin() as connection:
+        with self._in_our_words(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -56,41 +58,21 @@ class Database:
     def _in_our_words(self) -> Iterator[None]:
         try:
             yield
-        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-            raise UnavailableError(
-                f"the ledger {self.name} is out of reach: {_cause(error)}"
-            ) from error
-        except exc.IntegrityError as error:
-            raise SlopewatchError(
-                f"the ledger {self.name} holds such a row already: {_cause(error)}"
-            ) from error
-        except exc.DatabaseError as error:
-            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-                raise SettingsError(f"the file of {self.name} is not a ledger") from error
-            raise SlopewatchError(
-                f"the ledger {self.name} is damaged or was asked wrongly: {_cause(error)}"
-            ) from error
+        except exc.SQLAlchemyError as error:
+            raise in_our_words(self.name, error) from error
 
 
-def _cause(error: exc.SQLAlchemyError) -> object:
-    # Not the whole error: it shows the statement's values, and so the text of messages.
-    return getattr(error, "orig", None) or error
-
-
-def _server_engine(url: str) -> Engine:
-    if urlsplit(url).scheme.partition("+")[0] != "postgresql":
-        scheme = urlsplit(url).scheme
+def _server_engine(url: str, migrates: bool) -> tuple[Engine, str]:
+    scheme = url.partition(":")[0]
+    if scheme != "postgresql":
         raise SettingsError(
             f"a ledger url begins with sqlite:///abs/path.db or postgresql://, not {scheme!r}"
         )
-    try:
-        return create_engine(url, pool_pre_ping=True)
-    except exc.ArgumentError as error:
-        raise SettingsError(f"the ledger's postgresql url cannot be read: {error}") from error
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"a postgresql ledger needs the package {error.name!r}: install it"
-        ) from error
+    from core.ledger import postgresql
+
+    address = postgresql.parse(url)
+    limits = postgresql.MIGRATION if migrates else postgresql.WORK
+    return postgresql.server_engine(address, limits), str(address)
 
 
 def _sqlite_engine(url: str) -> Engine:
@@ -114,7 +96,7 @@ def _sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A writer takes its lock at once: one that read first could not wait for another's.
-        writes = connection.get_execution_options().get(_WRITES)
+        writes = connection.get_execution_options().get(WRITES)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

@@ -11,7 +11,8 @@ from core.errors import SlopewatchError
 from core.ledger.chain import canonical, chain_hash
 from core.stage import Bookmark
 
-SendOutcome = Literal["queued", "sent", "failed", "suppressed"]
+SendOutcome = Literal["queued", "sent", "failed", "suppressed", "moved"]
+"""`moved`: it waits in the ledger that this one was copied into."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from core.ledger import outbox, schema_version
+from core.ledger import carrying, outbox, schema_version
 from core.ledger.chain import export_line, first_fault, from_utc_text, utc_text
 from core.ledger.database import Database
 from core.ledger.entries import (
@@ -161,6 +161,26 @@ class Ledger:
                     for head in sorted(missing)
                 ]
         return problems
+
+    def copy_into(self, other: Ledger) -> int:
+        """Make `other` a copy of this ledger, in one transaction; returns the rows written.
+
+        0 when it is one already. What waits to be sent is `moved` in the copy until `set_places`
+        releases it. Raises SettingsError when `other` holds anything but an earlier copy.
+        """
+        with self._database.read() as source, other._database.write() as target:
+            return carrying.copy_rows(source, target, other._database.name)
+
+    def set_places(
+        self, places: Mapping[str, carrying.Place], outbox: carrying.Outbox = "stays"
+    ) -> None:
+        """Give each site its place on another log, all in one transaction.
+
+        With `outbox` `held` what waits to be sent is `moved` for good, with `released` what was
+        `moved` waits to be sent.
+        """
+        with self._database.write() as connection:
+            carrying.set_places(connection, places, outbox)
 
     def close(self) -> None:
         """Close every connection."""

@@ -84,10 +84,18 @@ def record(
             "number": number,
             "at": utc_text(at),
             "outcome": outcome,
-            "detail": detail,
-            "receipt": receipt,
+            "detail": _storable(detail),
+            "receipt": _storable(receipt),
         },
     )
+
+
+def _storable(text: str) -> str:
+    """What a mail server or webhook said, without what is no text to PostgreSQL.
+
+    An answer that cannot be written down would be asked for, and its message sent, again and again.
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def stored(connection: Connection, site: str | None) -> list[QueuedNotification]:

@@ -6,7 +6,9 @@ or nothing: after a kill at any moment the last commit is what is read. A commit
 death of the process, not from a power cut before the file system has written its pages.
 
 Backends by URL: `file:///folder` for one worker, which holds a lock on the folder from opening to
-closing; `memory://` for tests. On disk a site is an Icechunk repository of plain Zarr arrays.
+closing; `s3://bucket/prefix?endpoint=...&region=...` for several, of which one can commit on a
+given state; `memory://` for tests. A site is an Icechunk repository of plain Zarr arrays. Every
+wait has a limit: about 12 s, and more for what weighs more than a few megabytes.
 
 Processes are spawned, never forked: neither the lock nor Icechunk's threads survive a fork, and
 a repository refuses to be used in a process other than the one that opened it.
@@ -126,7 +128,8 @@ class SiteRepository(Protocol):
         """Drop all but the newest `keep_snapshots` commits' snapshots; how many were freed.
 
         The present content, attributes and outcomes stay. Refused with `UnavailableError` while
-        another handle of this site is open: collecting under a session loses its chunks.
+        another handle of this site is open in this process: collecting under a session loses its
+        chunks. On `s3://`, where other processes may have one, what is younger than a day stays.
         """
         ...
 
@@ -136,7 +139,7 @@ class SiteRepository(Protocol):
 
 
 class States(Protocol):
-    """The repositories of all sites of one worker."""
+    """The repositories of all sites under one address."""
 
     def sites(self) -> tuple[str, ...]:
         """Names of all sites that were ever opened, sorted."""
@@ -145,7 +148,8 @@ class States(Protocol):
     def open(self, site: str) -> SiteRepository:
         """Open a site; its repository is made where there is none.
 
-        Raises `SettingsError` for a name other than 1 to 64 of A-Z a-z 0-9 _ -.
+        Of several workers that open a new site at once each gets the same repository. Raises
+        `SettingsError` for a name other than 1 to 64 of A-Z a-z 0-9 _ -.
         """
         ...
 
@@ -155,10 +159,11 @@ class States(Protocol):
 
 
 def open_states(url: str) -> States:
-    """Open the store at `url`: `file:///folder` or `memory://`.
+    """Open the store at `url`: `file:///folder`, `s3://bucket/prefix?...` or `memory://`.
 
-    Raises `SettingsError` for another scheme and for a folder that another worker holds,
-    `UnavailableError` when the folder cannot be made or written.
+    Raises `SettingsError` for another scheme, for a folder that another worker holds and for a
+    bucket without conditional writes, `UnavailableError` when the folder cannot be made or
+    written or the bucket is out of reach.
     """
     parts = urlsplit(url)
     if parts.scheme == "memory":
@@ -169,7 +174,13 @@ def open_states(url: str) -> States:
         from core.statestore.states import FileStates
 
         return FileStates(unquote(parts.path))
-    raise SettingsError(f"state: {url!r} is neither file:///folder nor memory://")
+    if parts.scheme == "s3":
+        from core.statestore.states import S3States
+
+        return S3States(url)
+    raise SettingsError(
+        f"state: {url!r} is neither file:///folder, s3://bucket/prefix nor memory://"
+    )
 
 
 def equal(a: SiteRepository, b: SiteRepository, ignoring_attrs: Collection[str]) -> list[str]:

@@ -9,6 +9,7 @@ registered `string` type with the `vlen-utf8` codec), and moments follow the CF 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -80,6 +81,11 @@ class Layout:
     def length(self) -> int:
         """Size along the chunked axis; 1 for a scalar."""
         return self.shape[self.axis] if self.shape else 1
+
+    def nbytes(self) -> int:
+        """Weight of the values in memory; text counts as pointers."""
+        itemsize = 8 if self.dtype == "string" else np.dtype(self.dtype).itemsize
+        return itemsize * math.prod(self.shape)
 
     def key(self, chunk: int) -> str:
         """Key of a chunk below the array's path."""

@@ -41,8 +41,8 @@ class FolderLock:
                 reason = error.strerror or error
                 raise UnavailableError(f"cannot lock {path}: {reason}") from error
             raise SettingsError(
-                f"the state folder {folder} is held by {holder or 'another process'}: stop that "
-                "worker, or give this one a state folder of its own"
+                f"the state folder {folder} is held by {holder or 'another process'}, and a folder "
+                "serves one worker: stop that one, or set state to s3://bucket/prefix for several"
             ) from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

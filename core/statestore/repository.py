@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -14,7 +17,7 @@ import xarray as xr
 from zarr.core.sync import sync
 
 from core.errors import ConflictError, SlopewatchError, UnavailableError
-from core.statestore import MAX_OUTCOME_BYTES, Change, arrays, groups
+from core.statestore import MAX_OUTCOME_BYTES, Change, Drop, arrays, groups
 from core.statestore.files import Files
 from core.statestore.groups import Group, Tree
 from core.statestore.thinning import drop_old_snapshots
@@ -25,29 +28,36 @@ BRANCH = "main"
 OUTCOMES = "outcomes"
 CHUNKS_A_MANIFEST = 64
 INLINE_BYTES = 1024
+PATIENCE_S = 12.0
+SLOWEST_BYTES_PER_S = 2_000_000
+THINNING_S = 120.0
+_CAUSE = re.compile(r"(?:\|->|`->) (.+)")
 
 
 class IcechunkSite:
     """A `SiteRepository`.
 
     `peers` are all open handles of the same site in this process, this one included while it is
-    open. The session is the one opened at the start, or just after the last commit, and never
-    rebased: a commit that came between makes ours fail.
+    open. `spared` is the age below which thinning leaves what nothing names: another process may
+    be about to name it. The session is the one opened at the start, or just after the last
+    commit, and never rebased: a commit that came between makes ours fail.
     """
 
-    def __init__(self, site: str, storage: icechunk.Storage, peers: list[IcechunkSite]) -> None:
+    def __init__(
+        self, site: str, storage: icechunk.Storage, peers: list[IcechunkSite], spared: timedelta
+    ) -> None:
         self._site = site
         self._storage = storage
         self._peers = peers
+        self._spared = spared
         self._pid = os.getpid()
         self._closed = False
         self._kept: dict[str, bytes] = {}
-        with self._trouble():
-            self._repo = icechunk.Repository.open(storage, config=_config())
-            self._session: icechunk.Session | None = self._repo.writable_session(BRANCH)
-            self._base: str = self._session.snapshot_id
-            info = self._repo.lookup_snapshot(self._base)
-            self._attrs, self._tree = sync(groups.load(Files(self._session.store, {})))
+        self._repo = self._opened()
+        self._session: icechunk.Session | None = self._begun()
+        self._base: str = self._session.snapshot_id
+        info = self._run(self._repo.lookup_snapshot_async(self._base))
+        self._attrs, self._tree = self._run(groups.load(Files(self._session.store, {})))
         said = info.metadata.get(OUTCOMES, "[]")
         self._outcomes = tuple(text.encode() for text in msgspec.json.decode(said, type=list[str]))
         peers.append(self)
@@ -94,7 +104,8 @@ class IcechunkSite:
         files = Files(session.store, {})
         found = {
             name: self._run(
-                groups.read_variable(files, f"{group}/{name}", held.arrays[name], dim, part)
+                groups.read_variable(files, f"{group}/{name}", held.arrays[name], dim, part),
+                held.arrays[name].nbytes(),
             )
             for name in names
         }
@@ -112,11 +123,11 @@ class IcechunkSite:
         # Until the commit is known to have worked there is no session: whatever goes wrong, a
         # half-made change is never carried into the next commit.
         self._session, kept, self._kept = None, self._kept, {}
-        with self._trouble():
-            sync(_write(Files(session.store, kept), tree, changes, root, self._base))
-            base = session.commit("step", metadata={OUTCOMES: said})
-            self._base, self._tree, self._attrs, self._kept = base, tree, root, kept
-            self._outcomes = tuple(outcomes)
+        weight = sum(change.dataset.nbytes for change in changes if not isinstance(change, Drop))
+        self._run(_write(Files(session.store, kept), tree, changes, root, self._base), weight)
+        base = self._run(session.commit_async("step", metadata={OUTCOMES: said}))
+        self._base, self._tree, self._attrs, self._kept = base, tree, root, kept
+        self._outcomes = tuple(outcomes)
 
     def thin(self, keep_snapshots: int) -> int:
         """See `SiteRepository.thin`."""
@@ -128,10 +139,11 @@ class IcechunkSite:
                 f"site {self._site} is open more than once: thin it when the others are closed"
             )
         self._session = None
+        work = drop_old_snapshots(self._repo, BRANCH, keep_snapshots, self._spared)
         with self._trouble():
-            freed = drop_old_snapshots(self._repo, BRANCH, keep_snapshots)
-            # The repository remembers snapshots that are gone now.
-            self._repo = icechunk.Repository.open(self._storage, config=_config())
+            freed = within(THINNING_S, work)
+        # The repository remembers snapshots that are gone now.
+        self._repo = self._opened()
         return freed
 
     def close(self) -> None:
@@ -150,12 +162,17 @@ class IcechunkSite:
                 f"site {self._site} was opened in process {self._pid}: spawn processes, never fork"
             )
         if self._session is None:
-            with self._trouble():
-                session = self._repo.writable_session(BRANCH)
+            session = self._begun()
             if session.snapshot_id != self._base:
                 raise self._conflict()
             self._session = session
         return self._session
+
+    def _opened(self) -> icechunk.Repository:
+        return self._run(icechunk.Repository.open_async(self._storage, config=_config()))
+
+    def _begun(self) -> icechunk.Session:
+        return self._run(self._repo.writable_session_async(BRANCH))
 
     def _group(self, name: str) -> Group:
         try:
@@ -175,9 +192,10 @@ class IcechunkSite:
         except UnicodeDecodeError as error:
             raise SlopewatchError(f"site {self._site}: an outcome is not UTF-8") from error
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    def _run(self, work: Coroutine[Any, Any, T], nbytes: int = 0) -> T:
+        """Do `work`, which moves about `nbytes`, within the time that it may take."""
         with self._trouble():
-            return sync(work)
+            return within(PATIENCE_S + nbytes / SLOWEST_BYTES_PER_S, work)
 
     def _conflict(self) -> ConflictError:
         return ConflictError(f"site {self._site}: another session committed first; open it again")
@@ -194,7 +212,18 @@ class IcechunkSite:
 def create(site: str, storage: icechunk.Storage) -> None:
     """Make an empty repository; a kill meanwhile can leave one that Icechunk will not open."""
     with trouble(site):
-        icechunk.Repository.create(storage, config=_config())
+        within(PATIENCE_S, icechunk.Repository.create_async(storage, config=_config()))
+
+
+def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` or raise `TimeoutError`: Icechunk itself waits for ever on a silent server.
+
+    What was asked for is dropped then, but may have been done.
+    """
+    try:
+        return sync(asyncio.wait_for(work, seconds))
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:.0f} s") from error
 
 
 @contextmanager
@@ -203,8 +232,14 @@ def trouble(site: str) -> Iterator[None]:
     try:
         yield
     except (icechunk.IcechunkError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UnavailableError(f"the store of site {site}: {reason}") from error
+        raise UnavailableError(f"the store of site {site}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Icechunk's chain of causes without the places in its source."""
+    text = str(error)
+    causes = list(dict.fromkeys(cause.strip() for cause in _CAUSE.findall(text)))
+    return ": ".join(causes or [" ".join(text.split())])[:300]
 
 
 async def _write(
@@ -217,7 +252,10 @@ async def _write(
 
 @cache
 def _config() -> icechunk.RepositoryConfig:
-    """Manifests cut every few chunks: a commit rewrites the last piece, not the whole archive."""
+    """Manifests cut every few chunks: a commit rewrites the last piece, not the whole archive.
+
+    Conditional writes stay as Icechunk has them, on: they are what lets one of two writers win.
+    """
     every = icechunk.ManifestSplittingConfig.from_dict(
         {
             icechunk.ManifestSplitCondition.AnyArray(): {
@@ -225,6 +263,11 @@ def _config() -> icechunk.RepositoryConfig:
             }
         }
     )
+    retries = icechunk.StorageRetriesSettings(
+        max_tries=3, initial_backoff_ms=100, max_backoff_ms=1000
+    )
     return icechunk.RepositoryConfig(
-        inline_chunk_threshold_bytes=INLINE_BYTES, manifest=icechunk.ManifestConfig(splitting=every)
+        inline_chunk_threshold_bytes=INLINE_BYTES,
+        manifest=icechunk.ManifestConfig(splitting=every),
+        storage=icechunk.StorageSettings(retries=retries),
     )

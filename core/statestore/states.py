@@ -6,19 +6,26 @@ import os
 import re
 import shutil
 from abc import abstractmethod
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import icechunk
 
 from core.errors import SettingsError, SlopewatchError, UnavailableError
+from core.objects import Bucket, bucket_of, open_objects
 from core.statestore.lock import FolderLock
 from core.statestore.repository import IcechunkSite, create, trouble
+from core.statestore.thinning import ALONE, AMONG_OTHERS
 
 _SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PLACE = re.compile(rb"repositories/[A-Za-z0-9_-]{1,64}-[0-9a-f]{32}")
 
 
 class _States:
     """What all backends share: the open handles of every site."""
+
+    spared: timedelta = ALONE
 
     def __init__(self) -> None:
         self._handles: dict[str, list[IcechunkSite]] = {}
@@ -36,7 +43,8 @@ class _States:
         self._check()
         if not _SITE.fullmatch(site):
             raise SettingsError(f"{site!r} is no site name: use 1 to 64 of A-Z a-z 0-9 _ -")
-        return IcechunkSite(site, self._storage(site), self._handles.setdefault(site, []))
+        peers = self._handles.setdefault(site, [])
+        return IcechunkSite(site, self._storage(site), peers, self.spared)
 
     def close(self) -> None:
         """See `States.close`."""
@@ -76,9 +84,7 @@ class FileStates(_States):
         super().__init__()
         self._folder = Path(folder)
         self._lock = FolderLock(self._folder)
-        if "ICECHUNK_LOG" not in os.environ:
-            # It warns at every opening that folders are unsafe for two writers: hence the lock.
-            icechunk.set_logs_filter("error")
+        _say_errors_only()  # It warns at every opening of two writers: hence the lock.
 
     def sites(self) -> tuple[str, ...]:
         """See `States.sites`."""
@@ -104,3 +110,62 @@ class FileStates(_States):
                 create(site, icechunk.local_filesystem_storage(str(made)))
                 made.rename(folder)
         return icechunk.local_filesystem_storage(str(folder))
+
+
+class S3States(_States):
+    """Repositories below a prefix of a bucket, for any number of workers.
+
+    Icechunk's own making of a repository is not safe for two at once and leaves half of one when
+    killed. So each is made under a name of its own in `repositories/`, and becomes the site's by
+    one conditional write of `sites/<site>`, which says where it lies and never changes. What
+    came second or was killed stays behind, a few hundred bytes that nothing names.
+    """
+
+    spared = AMONG_OTHERS
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._bucket = bucket_of(url)
+        self._objects = open_objects(url)
+        _say_errors_only()  # It warns of each kind of credentials that it tries in vain.
+        if not self._objects.keeps_conditions("conditional-writes"):
+            raise SettingsError(
+                f"{self._bucket} does not look at the conditions of a write (If-None-Match, "
+                "If-Match), so two workers could both win: use a store on S3 that does"
+            )
+
+    def sites(self) -> tuple[str, ...]:
+        """See `States.sites`."""
+        self._check()
+        return tuple(sorted(name.removeprefix("sites/") for name in self._objects.names("sites/")))
+
+    def _storage(self, site: str) -> icechunk.Storage:
+        pointer = f"sites/{site}"
+        place = self._objects.get(pointer)
+        if place is None:
+            made = f"repositories/{site}-{uuid4().hex}"
+            create(site, _storage_at(self._bucket, made))
+            self._objects.create(pointer, made.encode())
+            place = self._objects.get(pointer)
+        if place is None or not _PLACE.fullmatch(place):
+            raise SlopewatchError(
+                f"{self._bucket}/{pointer} does not say where the site lies: restore a backup"
+            )
+        return _storage_at(self._bucket, place.decode())
+
+
+def _storage_at(bucket: Bucket, place: str) -> icechunk.Storage:
+    return icechunk.s3_storage(
+        bucket=bucket.name,
+        prefix=bucket.below(place),
+        region=bucket.region,
+        endpoint_url=bucket.endpoint,
+        allow_http=bucket.plain_http,
+        force_path_style=bucket.endpoint is not None,
+        from_env=True,
+    )
+
+
+def _say_errors_only() -> None:
+    if "ICECHUNK_LOG" not in os.environ:
+        icechunk.set_logs_filter("error")

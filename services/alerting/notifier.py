@@ -112,9 +112,14 @@ def open_notifier(plugin: Plugin, service: Service, where: str = "") -> Notifier
     return notifier
 
 
+def variables_in(text: str) -> list[str]:
+    """Names of the environment variables that `text` takes parts from."""
+    return _VARIABLE.findall(text)
+
+
 def has_variable(text: str) -> bool:
     """Whether `text` takes a part from the environment."""
-    return _VARIABLE.search(text) is not None
+    return bool(variables_in(text))
 
 
 def from_environment(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from core.errors import BadInputError, NewerVersionError
+from core.errors import BadInputError, NewerVersionError, SettingsError
 from core.events import ArtifactRef, Coverage, Level, Vote
 from core.ledger import canonical
 from services.alerting.message import MessageKind
@@ -134,7 +134,8 @@ def encode_state(state: SiteAlerts) -> str:
 def decode_state(text: str | None) -> SiteAlerts:
     """Inverse of `encode_state`; None is a site of which nothing is known yet.
 
-    Raises `NewerVersionError` for a state that a newer release wrote.
+    Raises `NewerVersionError` for a state that a newer release wrote, `SettingsError` for an older
+    one: the ledger's `lift` turns it into this version before anybody reads it.
     """
     if text is None:
         return SiteAlerts()
@@ -144,6 +145,11 @@ def decode_state(text: str | None) -> SiteAlerts:
             raise NewerVersionError(
                 f"alert state is of version {version}, this release reads up to {STATE_VERSION}: "
                 "upgrade slopewatch"
+            )
+        if version < STATE_VERSION:
+            raise SettingsError(
+                f"alert state is of version {version} and nothing lifts it to {STATE_VERSION}: go "
+                "back to the release that wrote it"
             )
         return _STATE.decode(text)
     except msgspec.MsgspecError as error:

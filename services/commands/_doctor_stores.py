@@ -1,4 +1,7 @@
-"""What slopewatch keeps: event log, state folder, ledger, artifacts. Nothing is made or changed."""
+"""What slopewatch keeps: event log, state folder, ledger, artifacts. Nothing is changed.
+
+Nothing is made either, save an empty object in a bucket, to see that it can be written.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from core.settings import Service
 from services.commands._findings import Finding
 
 ARTIFACTS_READ = 50
+LARGEST_READ = 1 << 20
 FRESH = "made at the first start"
-RESTORE = "stop all, keep a copy of the file, and restore it from a backup"
+RESTORE = "stop all, keep a copy of it, and restore it from a backup"
 
 
 def store_findings(service: Service, *, network: bool) -> Iterator[Finding]:
@@ -60,6 +64,8 @@ def _log(url: str) -> Finding:
 
 
 def _state(url: str) -> Finding:
+    if urlsplit(url).scheme == "s3":
+        return _bucket_state(url)
     from core.statestore.lock import LOCK_NAME
 
     folder = _path(url)
@@ -78,10 +84,22 @@ def _state(url: str) -> Finding:
     return Finding("state", "ok", f"{folder} is free, {sites} site(s)")
 
 
+def _bucket_state(url: str) -> Finding:
+    from core.objects import bucket_of
+    from core.statestore import open_states
+
+    with closing(open_states(url)) as states:
+        sites = len(states.sites())
+    told = f"{bucket_of(url)} can be written and lets one of two writers win, {sites} site(s)"
+    return Finding("state", "ok", told)
+
+
 def _ledger(url: str) -> Finding:
     from core.ledger import open_ledger
+    from core.ledger.schema import HEAD
 
-    if urlsplit(url).scheme == "sqlite" and (early := _other_schema(_path(url))):
+    server = urlsplit(url).scheme != "sqlite"
+    if not server and (early := _other_schema(_path(url))):
         return early
     with closing(open_ledger(url)) as ledger:
         faults = ledger.verify()
@@ -89,7 +107,8 @@ def _ledger(url: str) -> Finding:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         return Finding("ledger", "problem", faults[0] + more, RESTORE)
-    return Finding("ledger", "ok", f"every chain is whole, {sites} site(s)")
+    reached = f"its server answers, its schema is {HEAD}, " if server else ""
+    return Finding("ledger", "ok", f"{reached}every chain is whole, {sites} site(s)")
 
 
 def _other_schema(path: Path) -> Finding | None:
@@ -111,6 +130,8 @@ def _other_schema(path: Path) -> Finding | None:
 
 
 def _artifacts(url: str) -> Finding:
+    if urlsplit(url).scheme == "s3":
+        return _bucket_artifacts(url)
     from core.artifacts import open_artifacts
     from core.events import ArtifactRef
 
@@ -121,3 +142,22 @@ def _artifacts(url: str) -> Finding:
         looked += 1
         store.get(ArtifactRef(sha256=path.parent.name + path.name, bytes=path.stat().st_size))
     return Finding("artifacts", "ok", f"{looked} of those in {folder} read, all whole")
+
+
+def _bucket_artifacts(url: str) -> Finding:
+    from core.artifacts import reference
+    from core.objects import open_objects
+
+    objects = open_objects(url)
+    objects.create("write-probe", b"")
+    looked = 0
+    for name in islice((name for name in objects.names() if "/" in name), ARTIFACTS_READ):
+        content = objects.get(name, LARGEST_READ)
+        if content is None or len(content) > LARGEST_READ:
+            continue
+        looked += 1
+        if reference(content).sha256 != name.replace("/", ""):
+            told = f"artifact {objects.where}/{name} is damaged"
+            return Finding("artifacts", "problem", told, "restore it from a backup")
+    told = f"{objects.where} can be written, {looked} of those in it read, all whole"
+    return Finding("artifacts", "ok", told)

@@ -57,7 +57,9 @@ def account(
     is displacement, whatever track brought it.
     """
     known = set(epochs)
-    missing, unprocessed, processed = [], [], []
+    missing: list[Pass] = []
+    unprocessed: list[Pass] = []
+    processed: list[Pass] = []
     for orbit, days in sorted(found.items()):
         seen = sorted({day for day in days if since <= day <= until})
         for day in seen:

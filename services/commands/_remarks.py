@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from email.utils import parseaddr
@@ -13,8 +12,7 @@ from urllib.parse import urlsplit
 from core import plugins
 from core.errors import SettingsError, SlopewatchError
 from core.settings import Plugin, Service, Site, load_site, secret
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+from services.alerting.notifier import variables_in
 
 
 class Remark(NamedTuple):
@@ -147,7 +145,7 @@ def _secrets(tree: Any, name: str = "") -> Iterator[str]:
         for value in tree:
             yield from _secrets(value, name)
     elif isinstance(tree, str):
-        yield from [tree] if name.endswith("_env") else _VARIABLE.findall(tree)
+        yield from [tree] if name.endswith("_env") else variables_in(tree)
 
 
 def fault_of_secret(name: str) -> str | None:

@@ -11,7 +11,9 @@ from tqdm import tqdm
 from core.errors import SlopewatchError
 from core.settings import Service
 from services.compose import Slopewatch, load_sites
-from services.ingest.service import OVERLAP, Poll, first_day
+from services.ingest.service import Poll
+from services.ingest.window import OVERLAP, first_day
+from services.schedule import announce
 
 Echo = Callable[[str], None]
 
@@ -27,8 +29,7 @@ def poll_feed(
     """Ask one feed of a site for a stretch of days (the last two weeks without one)."""
     site = load_sites(service, name)[0]
     with Slopewatch(service, roles=["ingest"]) as app:
-        app.configure(site)
-        app.activate_release([site])
+        announce(app, [site])
         today = app.clock.now().date()
         last = until.date() if until else today
         first = since.date() if since else last - OVERLAP
@@ -36,28 +37,41 @@ def poll_feed(
 
 
 def backfill_site(
-    service: Service, name: str, since: datetime | None, until: datetime | None, echo: Echo
+    service: Service,
+    name: str,
+    since: datetime | None,
+    until: datetime | None,
+    echo: Echo,
+    *,
+    append: bool = False,
 ) -> None:
-    """Take a site's history in and let inference and alerting read it."""
+    """Take a site's history in and let inference and alerting read it.
+
+    With `append` it is only put on the log: running services read it, and this process needs
+    neither their state nor their ledger.
+    """
     site = load_sites(service, name)[0]
-    with Slopewatch(service) as app:
+    roles = ["ingest"] if append else ["ingest", "inference", "alerting"]
+    with Slopewatch(service, roles=roles) as app:
         today = app.clock.now().date()
         first = since.date() if since else first_day(site, today)
         last = until.date() if until else today - timedelta(days=1)
         if last < first:
             raise SlopewatchError(f"--until {last} lies before --since {first}")
-        app.configure(site)
-        app.activate_release([site])
+        announce(app, [site])
         asked = len(site.feeds) + len(site.sources)
         with tqdm(total=asked, desc="asking", unit="feed") as bar:
             poll = app.ingest.backfill(site, first, last, lambda _: _advance(bar))
         _tell(poll, echo)
-        with tqdm(desc="reading", unit="event") as bar:
-            while read := sum(worker.step(0.0) for worker in app.workers):
-                bar.update(read)
-        parked = {n: p.reason for w in app.workers for n, p in w.parked.items()}
-        for site_name, reason in parked.items():
-            echo(f"site {site_name} stands still: {reason}")
+        if not append:
+            _read(app, echo)
+
+
+def _read(app: Slopewatch, echo: Echo) -> None:
+    with tqdm(desc="reading", unit="event") as bar:
+        app.settle(bar.update)
+    for site, parked in {n: p for w in app.workers for n, p in w.parked.items()}.items():
+        echo(f"site {site} stands still: {parked.reason}")
 
 
 def _advance(bar: tqdm[NoReturn]) -> None:

@@ -1,110 +1,232 @@
-"""A site's log read again from the start, and compared with what stands."""
+"""A site's log read again from the start, and compared with what stands, release by release.
+
+Nothing that stands is changed: the copy of the inputs, the state, the ledger and the artifacts of
+the replay lie in a new folder, and nothing is sent to anybody.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
+
+from core.artifacts import open_artifacts
 from core.errors import SlopewatchError
-from core.eventlog import EventLog, open_log, partition_of
-from core.events import ASSESSMENTS, OBSERVATIONS, decode
-from core.ledger import open_ledger
+from core.eventlog import open_log, partition_of
+from core.events import ASSESSMENTS, OBSERVATIONS, Event, ReleaseActivated, type_of
+from core.ledger import Decision, open_ledger
 from core.settings import Service
-from core.statestore import equal, open_states
-from services.compose import TOPICS, Slopewatch
-from services.inference.store import POSITION_ATTRS
+from core.statestore import open_states
+from services.alerting.service import AlertingStage
+from services.commands._reruns import Overlay, Taken, copied_log, run_again
+from services.commands._standing import (
+    OutOfReachError,
+    Standing,
+    outcomes_in,
+    standing,
+    state_differences,
+)
+from services.commands._stretches import (
+    Judged,
+    Part,
+    Span,
+    Stretch,
+    Words,
+    compare,
+    cut,
+    judge,
+    table,
+)
+from services.compose import this_release
+from services.inference.service import InferenceStage
 
-SEND_TIMEOUT_S = 60.0
+Echo = Callable[[str], None]
+SHOWN_A_STRETCH = 5
+SHOWN_FIELDS = 3
 
 
-def replay_site(service: Service, site: str, into: Path, echo: Callable[[str], None]) -> bool:
-    """Replay the inputs of `site` into the new folder `into`; whether all is equal.
+class _Inferred(NamedTuple):
+    """What inference took in again, and what it says now, by number."""
 
-    Inference reads the observations again. Alerting reads what inference says now, and between it
-    what came from outside (commands, deadlines) at the places where it came then. The replay brings
-    its own logs, state and ledger; nothing is sent to anybody.
+    taken: list[Taken]
+    outcomes: dict[int, Event]
+
+
+class _Decided(NamedTuple):
+    """What alerting took in again, and the ledger's rows now."""
+
+    taken: list[Taken]
+    decisions: list[Decision]
+
+
+def replay_site(service: Service, site: str, into: Path, echo: Echo) -> bool:
+    """Replay the inputs of `site` into the new folder `into`; False where what has to be equal
+    is not: a stretch of the present release that begins as it began then.
+
+    Inference reads the observations again and is compared with what it said. Alerting reads what
+    was said then, with commands and deadlines at their places, and is compared with the ledger.
     """
     if into.exists() and any(into.iterdir()):
         raise SlopewatchError(f"{into} is not empty: name a new folder")
-    fresh = Service(data=into, sites=service.sites, thinning=service.thinning).resolved()
-    fresh = fresh.model_copy(update={"artifacts": service.artifacts})
+    with closing(open_log(str(service.log))) as log:
+        then = standing(service, log, site)
+    if not then.observations:
+        raise SlopewatchError(f"the log has no events of site {site!r}")
     into.mkdir(parents=True, exist_ok=True)
-    told = fresh.model_copy(update={"log": f"sqlite://{fresh.data}/assessments.db"})
+    fresh = Service(data=into, thinning=service.thinning).resolved()
+    own, old = (open_artifacts(str(one.artifacts)) for one in (fresh, service))
+    inferred = _infer(fresh, Overlay(own, old), site, then)
+    decided = _decide(fresh, Overlay(own, old), site, then)
+    echo(f"replayed {len(then.observations)} observations of {site}")
+    judged = judge(_stretches(then, inferred, decided))
+    for line in table(judged):
+        echo(line)
+    for one in judged:
+        _explain(one, echo)
+    proven = all(one.proven for one in judged)
+    return _conclude(service, fresh, site, then, decided, judged, echo) and proven
+
+
+def _infer(fresh: Service, artifacts: Overlay, site: str, then: Standing) -> _Inferred:
     with (
-        closing(open_log(str(service.log))) as old,
-        closing(open_log(str(fresh.log))) as log,
-        closing(open_log(str(told.log))) as second,
+        closing(copied_log(str(fresh.log), OBSERVATIONS, site, then.observations)) as log,
+        closing(open_states(str(fresh.state))) as states,
     ):
-        observations = _values(old, OBSERVATIONS, site)
-        if not observations:
-            raise SlopewatchError(f"the log has no events of site {site!r}")
-        _write(log, OBSERVATIONS, site, observations)
-        with Slopewatch(fresh, roles=["inference"]) as app:
-            app.settle()
-        said = _values(log, ASSESSMENTS, site)
-        _write(second, ASSESSMENTS, site, _merged(_values(old, ASSESSMENTS, site), said))
-        with Slopewatch(told, roles=["alerting"]) as app:
-            app.settle()
-    echo(f"replayed {len(observations)} observations of {site}")
-    return _compare(service, fresh, site, echo)
+        stage = InferenceStage(states, artifacts, fresh.thinning)
+        taken = run_again(stage, log, artifacts, len(then.observations))
+        partition = partition_of(site, log.topics()[ASSESSMENTS].partitions)
+        now = outcomes_in([record.value for record in log.read(ASSESSMENTS, partition)])
+    if then.bookmark is None:
+        # Where inference stands is not known: what it has not said yet is no difference.
+        last = max(then.outcomes, default=0)
+        now = {number: event for number, event in now.items() if number <= last}
+    return _Inferred(taken, now)
 
 
-def _values(log: EventLog, topic: str, site: str) -> list[bytes]:
-    """What the topic holds of one site, in its order."""
-    if topic not in log.topics():
-        return []
-    partition = partition_of(site, log.topics()[topic].partitions)
-    return [record.value for record in log.read(topic, partition) if record.key == site]
+def _decide(fresh: Service, artifacts: Overlay, site: str, then: Standing) -> _Decided:
+    url = f"sqlite://{fresh.data}/assessments.db"
+    with (
+        closing(copied_log(url, ASSESSMENTS, site, then.assessments)) as log,
+        closing(open_ledger(str(fresh.ledger))) as ledger,
+    ):
+        taken = run_again(AlertingStage(ledger, artifacts), log, artifacts, len(then.assessments))
+        rows = [row for row in ledger.decisions(site) if row.seq <= then.decided]
+    return _Decided(taken, rows)
 
 
-def _write(log: EventLog, topic: str, site: str, values: Sequence[bytes]) -> None:
-    log.create_topics(TOPICS)
-    producer = log.producer()
-    receipts = [producer.send(topic, site, value) for value in values]
-    for receipt in receipts:
-        receipt.wait(SEND_TIMEOUT_S)
-    producer.close()
+def _stretches(then: Standing, inferred: _Inferred, decided: _Decided) -> list[Stretch]:
+    present = this_release()
+    parts = zip_longest(
+        cut(inferred.taken, lambda taken: taken.release),
+        cut(then.outcomes.values(), _release_in),
+        cut(inferred.outcomes.values(), _release_in),
+        _places(decided.taken, then.decided),
+    )
+    found = []
+    for number, (inputs, old, new, places) in enumerate(parts, start=1):
+        release = next((part.release for part in (inputs, old, new) if part), None)
+        here = places or range(0)
+        found.append(
+            Stretch(
+                number,
+                release,
+                release == present,
+                _span(inputs),
+                compare(_outcomes(old), _outcomes(new)),
+                compare(_rows(then.decisions, here), _rows(decided.decisions, here)),
+            )
+        )
+    return found
 
 
-def _merged(then: Sequence[bytes], now: Sequence[bytes]) -> list[bytes]:
-    """What inference says now, and from then what has no number, each before the same number."""
-    merged: list[bytes] = []
-    rest = iter(now)
-    highest = 0
-    for value in then:
-        number = _number(value)
-        if number is None:
-            merged.append(value)
-        elif number > highest:
-            highest = number
-            merged += islice(rest, 1)
-    return [*merged, *rest]
+def _places(taken: Sequence[Taken], end: int) -> list[range]:
+    """The places of each stretch in alerting's order; the last goes on to `end`."""
+    starts = [part.items[0].seq for part in cut(taken, lambda one: one.release) if part.items]
+    stops = [*starts[1:], max(end, taken[-1].seq if taken else 0) + 1]
+    return [range(*ends) for ends in zip(starts or [1], stops, strict=True)]
 
 
-def _number(value: bytes) -> int | None:
-    """Place among inference's outcomes; none for what is from outside or cannot be read."""
-    try:
-        return decode(value).number
-    except SlopewatchError:
+def _release_in(event: Event) -> ReleaseActivated | None:
+    return event.data if isinstance(event.data, ReleaseActivated) else None
+
+
+def _span(inputs: Part[Taken] | None) -> Span | None:
+    if inputs is None or not inputs.items:
         return None
+    first, last = inputs.items[0], inputs.items[-1]
+    return Span(len(inputs.items), first.seq, last.seq, first.now, last.now)
 
 
-def _compare(service: Service, fresh: Service, site: str, echo: Callable[[str], None]) -> bool:
-    with (
-        closing(open_states(str(service.state))) as old,
-        closing(open_states(str(fresh.state))) as new,
-    ):
-        differences = equal(old.open(site), new.open(site), POSITION_ATTRS)
-    with (
-        closing(open_ledger(str(service.ledger))) as a,
-        closing(open_ledger(str(fresh.ledger))) as b,
-    ):
-        same = list(a.export(site)) == list(b.export(site))
+def _outcomes(part: Part[Event] | None) -> Words:
+    """By id, which is made of the cause: the same input's words, whatever their number."""
+    return {
+        event.id: (
+            f"outcome {event.number} {event.data.NAME} of {event.valid_time:%Y-%m-%d}",
+            {
+                "type": type_of(event.data),
+                "data": msgspec.to_builtins(event.data),
+                "valid_time": event.valid_time.isoformat(),
+                "available_at": event.available_at.isoformat(),
+            },
+        )
+        for event in (part.items if part else ())
+    }
+
+
+def _rows(rows: Iterable[Decision], places: range) -> Words:
+    return {
+        str(row.seq): (f"decision {row.seq}", msgspec.json.decode(row.body))
+        for row in rows
+        if row.seq in places
+    }
+
+
+def _explain(one: Judged, echo: Echo) -> None:
+    """The first differences of a stretch, field by field."""
+    changed = one.stretch.changed
+    where = f"stretch {one.stretch.number}"
+    for what in changed[:SHOWN_A_STRETCH]:
+        fields = "; ".join(map(str, what.fields[:SHOWN_FIELDS]))
+        more = len(what.fields) - SHOWN_FIELDS
+        echo(f"{where}, {what.label}: {fields}{f'; {more} more fields' if more > 0 else ''}")
+    if len(changed) > SHOWN_A_STRETCH:
+        echo(f"{where}: {len(changed) - SHOWN_A_STRETCH} more differences")
+    if one.verdict.startswith("inherits"):
+        echo(
+            f"{where} begins from a state that an earlier stretch leaves differently now, and the "
+            "state of then is not kept: its differences prove nothing for or against it"
+        )
+
+
+def _conclude(
+    service: Service,
+    fresh: Service,
+    site: str,
+    then: Standing,
+    decided: _Decided,
+    judged: Sequence[Judged],
+    echo: Echo,
+) -> bool:
+    """Compare the ends: the state where it can be read, and the whole chain of the ledger."""
+    state = "not compared"
+    differences: list[str] = []
+    try:
+        if then.bookmark is None:
+            raise OutOfReachError(then.unread)
+        differences = state_differences(service, fresh, site, then.bookmark)
+        state = "differs" if differences else "equal"
+    except OutOfReachError as error:
+        echo(f"the state was not compared: {error}")
     for difference in differences:
         echo(f"state differs: {difference}")
-    echo(
-        f"state: {'differs' if differences else 'equal'}; ledger: {'equal' if same else 'differs'}"
-    )
-    return same and not differences
+    chain = then.decisions == decided.decisions
+    echo(f"state: {state}; ledger: {'equal' if chain else 'differs'}")
+    if not chain and not any(one.stretch.decisions.changed for one in judged):
+        echo("the ledger's rows are equal and their chain is not: run `slopewatch ledger verify`")
+        return False
+    inherits = any(one.stretch.outcomes.changed for one in judged)
+    return not differences or inherits or not judged[-1].stretch.present

@@ -24,9 +24,17 @@ RESPAWN_S = 60.0
 
 
 def run_services(
-    service: Service, role: str | None, site: str | None, echo: Callable[[str], None]
+    service: Service,
+    role: str | None,
+    site: str | None,
+    echo: Callable[[str], None],
+    member: str = "0",
 ) -> None:
-    """Run until SIGINT or SIGTERM, then hand everything over."""
+    """Run until SIGINT or SIGTERM, then hand everything over.
+
+    `member` tells the workers of one service apart: two that run at once under the same name take
+    each other's place.
+    """
     if role not in {None, *ROLES}:
         raise SettingsError(f"no service {role!r}; there are: {', '.join(ROLES)}")
     stop = threading.Event()
@@ -37,7 +45,7 @@ def run_services(
         return
     load_sites(service, site)
     roles = [role] if role else ["ingest", "inference", "alerting"]
-    with Slopewatch(service, roles=roles) as app:
+    with Slopewatch(service, roles=roles, member=member) as app:
         _serve(app, role, site, stop, echo)
 
 

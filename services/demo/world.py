@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from core.clock import ReplayClock
+from core.clock import Clock
 from core.settings import Service, Smtp
 from services.demo.sinks import SmtpSink, WebhookSink
 from services.demo.standin import StandIn, StandInSite, site_tree
@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 @contextmanager
 def outside_world(
-    folder: Path, places: dict[str, StandInSite], watched_from: date, clock: ReplayClock
+    folder: Path, places: dict[str, StandInSite], watched_from: date, clock: Clock
 ) -> Iterator[tuple[Service, SmtpSink, WebhookSink]]:
     """The stand-in server, the two sinks, and service settings that point to them."""
     os.environ[SECRET_NAME] = _secret(folder)

@@ -19,7 +19,7 @@ import structlog
 import xarray as xr
 
 from core.artifacts import Artifacts
-from core.errors import NewerVersionError, UnavailableError
+from core.errors import NewerVersionError, SettingsError, UnavailableError
 from core.events import ArtifactRef, Event, ReleaseActivated, decode, encode
 from core.kalman import TrendState
 from core.settings import Thinning, site_from_bytes
@@ -62,21 +62,38 @@ class InferenceStore:
         self._commits = 0
 
     def open(self) -> Held[SiteState]:
-        """Read the state; `NewerVersionError` where a newer release wrote it."""
+        """Read the state.
+
+        Raises `NewerVersionError` where a newer release wrote it, `SettingsError` where an older
+        one did whose state this one cannot rebuild.
+        """
         repository = self._states.open(self._site)
         self._repository = repository
         attrs = repository.attrs()
         if not attrs:
             return Held(SiteState(), None, ())
-        if attrs["version"] > STATE_VERSION:
-            raise NewerVersionError(
-                f"site {self._site}: its state has version {attrs['version']}, this release reads "
-                f"up to {STATE_VERSION}: upgrade slopewatch"
-            )
+        self._check_version(attrs["version"])
         self._seen = set(read_inputs(repository))
         bookmark = msgspec.convert(attrs["bookmark"], Bookmark)
         outcomes = tuple(decode(o) for o in repository.outcomes())
         return Held(read_state(repository, self._artifacts), bookmark, outcomes)
+
+    def _check_version(self, version: int) -> None:
+        """Refuse what this release would misread.
+
+        There has been one version so far. With a second one an older state is rebuilt here, from
+        the archive that it holds, without a word to the stage after it.
+        """
+        if version > STATE_VERSION:
+            raise NewerVersionError(
+                f"site {self._site}: its state has version {version}, this release reads up to "
+                f"{STATE_VERSION}: upgrade slopewatch"
+            )
+        if version < STATE_VERSION:
+            raise SettingsError(
+                f"site {self._site}: its state has version {version} and this release does not "
+                f"rebuild it as version {STATE_VERSION}: go back to the release that wrote it"
+            )
 
     def seen(self, event_id: str) -> bool:
         """Whether a commit took this input in."""

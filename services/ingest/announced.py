@@ -1,61 +1,108 @@
-"""What ingest has put on the log about sites and releases; losing it repeats a settings event."""
+"""What ingest says about sites and releases: each change once, whoever finds it.
+
+The id of such an event is made of its content and of the id of the one announced before it. Two
+tasks that find the same change at once say the same, which readers take in once; a change back and
+forth is another event each time. The first event of a site is told apart by its day: a site whose
+notes were lost is announced again, once, and goes on from there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import msgspec
+import structlog
 
-from core.events import ReleaseActivated
-from core.settings import Site, parse_site, site_bytes
-from services.ingest.service import Ingest, difference
+from core.artifacts import Artifacts
+from core.clock import Clock, midnight
+from core.eventlog import EventLog
+from core.events import OBSERVATIONS, Event, ReleaseActivated, SiteConfigured
+from core.settings import Site, site_bytes
+from services.ingest.memory import Memory, ReleaseNote, SettingsNote
+from services.ingest.saying import append_whole, event
+from services.ingest.tables import bounded
+from services.ingest.window import first_day
 
 
 class Announced:
-    """What ingest has said about sites and releases; losing it repeats a settings event."""
+    """Puts site files and releases on the log when they are new or changed."""
 
-    def __init__(self, data: Path) -> None:
-        self._folder = data / "configured"
+    def __init__(self, log: EventLog, artifacts: Artifacts, clock: Clock, memory: Memory) -> None:
+        self._log = log
+        self._artifacts = artifacts
+        self._clock = clock
+        self._memory = memory
 
-    def names(self) -> set[str]:
-        """Sites that were announced and not retired."""
-        paths = (self._folder / "sites").glob("*.json")
-        return {
-            p.stem for p in paths if not parse_site(msgspec.json.decode(p.read_bytes())).retired
-        }
+    def announce(self, site: Site) -> tuple[str, ...] | None:
+        """Append `site configured` when the site differs from the last one said.
 
-    def announce(self, site: Site, ingest: Ingest) -> tuple[str, ...] | None:
-        """Append `site configured` when the site differs from the last one said."""
-        path = self._folder / "sites" / f"{site.name}.json"
+        What changed, None if nothing did. A new site's settings are in force from its first day
+        on, so that history can be taken in after them; a change is in force from now on.
+        """
+        note = self._memory.settings(site.name)
         content = site_bytes(site)
-        previous = None
-        if path.exists():
-            if path.read_bytes() == content:
-                return None
-            previous = parse_site(msgspec.json.decode(path.read_bytes()), str(path))
-        ingest.configure(site, previous, retired=site.retired)
-        self._write(path, content)
-        return difference(previous, site) if previous else ("new site",)
+        if note is not None and bytes(note.settings) == content:
+            return None
+        now = self._clock.now()
+        changes = difference(note.tree(), site) if note else ()
+        data = SiteConfigured(
+            settings=self._artifacts.put(content),
+            # A site file that does not say it leaves the day as it was said first.
+            watched_from=site.watched_from if note else site.watched_from or now.date(),
+            retired=site.retired,
+            difference=changes,
+        )
+        since = now if note else _start(site, now)
+        key = f"settings/{note.id if note else now.date()}"
+        said = event(site.name, key, data, since, since, now)
+        append_whole(self._log, OBSERVATIONS, [said])
+        self._memory.note_settings(site.name, SettingsNote(said.id, msgspec.Raw(content)))
+        return changes if note else ("new site",)
 
-    def activate(self, sites: Sequence[Site], release: ReleaseActivated, ingest: Ingest) -> None:
-        """Append `release activated` for the sites that were told of another one, or of none."""
-        path = self._folder / "release.json"
-        said = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
-        content = msgspec.to_builtins(release)
-        for first in (True, False):
-            stale = [
-                site
-                for site in sites
-                if (site.name not in said) == first and said.get(site.name) != content
-            ]
-            if stale:
-                ingest.activate(stale, release, first=first)
-                said |= {site.name: content for site in stale}
-                self._write(path, msgspec.json.encode(said))
+    def activate(self, sites: Sequence[Site], release: ReleaseActivated) -> None:
+        """Append `release activated` for the sites that were told of another one, or of none.
 
-    def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        A site's first one is in force from its start, another from now on.
+        """
+        said = [one for site in sites if (one := self._activated(site, release)) is not None]
+        append_whole(self._log, OBSERVATIONS, said)
+        for one in said:
+            self._memory.note_release(one.site, ReleaseNote(one.id, release))
+
+    def _activated(self, site: Site, release: ReleaseActivated) -> Event | None:
+        note = self._memory.release(site.name)
+        if note is not None and note.release == release:
+            return None
+        now = self._clock.now()
+        since = now if note else _start(site, now)
+        key = f"release/{note.id if note else now.date()}"
+        return event(site.name, key, release, since, since, now)
+
+
+def miss_vanished(memory: Memory, sites: Iterable[Site]) -> None:
+    """Say that a site has no readable file: it is not polled, and nobody has retired it.
+
+    `sites` are all that can be read.
+    """
+    for name in sorted(memory.watched() - {site.name for site in sites}):
+        structlog.get_logger().error(
+            "a watched site has no readable file: mend it, or keep it with retired: true",
+            site=name,
+        )
+
+
+def difference(previous: Mapping[str, Any], site: Site) -> tuple[str, ...]:
+    """What changed from a site's earlier settings, one line a field."""
+    new = site.model_dump(mode="json")
+    return tuple(
+        bounded(f"{name}: {previous.get(name)} -> {value}")
+        for name, value in new.items()
+        if previous.get(name) != value
+    )
+
+
+def _start(site: Site, now: datetime) -> datetime:
+    """When a site begins: its first day, or now if that lies ahead."""
+    return min(now, midnight(first_day(site, now.date())))

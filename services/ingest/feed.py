@@ -6,9 +6,9 @@ Both are one file each with a `Settings` class and `open(settings, service)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from core.artifacts import Artifacts
 from core.events import EventData
@@ -16,6 +16,10 @@ from core.settings import Site
 
 FEEDS = "services.ingest.feeds"
 SOURCES = "services.ingest.sources"
+
+Datum = Literal["acquisitions", "rainfall", "level"]
+"""What may be asked for by itself; acquisitions are passes and the displacement made of them."""
+DATA: tuple[Datum, ...] = get_args(Datum)
 
 
 class Observation(NamedTuple):
@@ -43,11 +47,12 @@ class Feed(Protocol):
     """Something that can be asked.
 
     `latency`: how long after `valid_time` a datum is usually known; used, and marked as assumed,
-    where a backfill meets data without a publication time.
+    where a backfill meets data without a publication time. `brings`: what it can be asked for.
     """
 
     name: str
     latency: timedelta
+    brings: frozenset[Datum]
 
     def poll(
         self, site: Site, since: date, until: date, artifacts: Artifacts
@@ -57,6 +62,17 @@ class Feed(Protocol):
         Bad rows come as `Rejection`s, one by one; a service that does not answer raises
         `UnavailableError`, an answer that is no answer of that service `BadInputError`.
         """
+        ...
+
+
+@runtime_checkable
+class GroupFeed(Feed, Protocol):
+    """A feed that asks for many sites at once."""
+
+    def poll_group(
+        self, sites: Sequence[Site], since: date, until: date, artifacts: Artifacts
+    ) -> Mapping[str, Iterable[Observation | Rejection]]:
+        """By the name of each of `sites` what `poll` says of it; raises what `poll` raises."""
         ...
 
 
@@ -72,4 +88,5 @@ REJECTION_CODES = {
     "R09": "lies outside the site's area",
     "R10": "date lies in the future",
     "R11": "geometry or metadata missing",
+    "R12": "larger than a record of the log may be",
 }

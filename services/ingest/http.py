@@ -5,16 +5,16 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import requests
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from core.clock import SystemClock
 from core.errors import BadInputError, SettingsError, UnavailableError
+from core.retry_after import wait_asked_for
 
 MAX_BYTES = 64 << 20
 ATTEMPTS = 3
@@ -96,27 +96,11 @@ def check_status(answer: requests.Response, where: str) -> None:
     if status >= 500 or status in _BUSY:
         raise UnavailableError(
             f"{where} answers {status}: it is out of order or busy just now",
-            retry_after=retry_after(answer.headers.get("Retry-After")),
+            retry_after=wait_asked_for(answer.headers.get("Retry-After"), SystemClock().now()),
         )
     if status in (404, 410):
         raise MissingError(f"{where} answers {status}: it has no such document")
     raise SettingsError(f"{where} refuses with {status}: check address, ids and credentials")
-
-
-def retry_after(value: str | None, now: Callable[[], datetime] | None = None) -> timedelta | None:
-    """The wait a Retry-After header asks for, in seconds or until a date; None if unreadable."""
-    if value is None:
-        return None
-    try:
-        if value.strip().isdecimal():
-            return timedelta(seconds=min(int(value), 86400))
-        until = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    wait = until - (now or (lambda: datetime.now(UTC)))()
-    return min(max(wait, timedelta()), timedelta(days=1))
 
 
 def shown(url: str) -> str:

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from core.artifacts import Artifacts
 from core.settings import Site
-from services.ingest.feed import Observation, Rejection
+from services.ingest.feed import Datum, Observation, Rejection
 
 
 class SourceSettings(Protocol):
@@ -33,6 +33,7 @@ class Source(ABC, Generic[T]):
     """A `services.ingest.feed.Feed` of displacement that reads its files anew at every poll."""
 
     name: str
+    brings: frozenset[Datum] = frozenset({"acquisitions"})
 
     def __init__(self, settings: T) -> None:
         self._settings = settings

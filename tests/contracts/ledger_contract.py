@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,13 +27,14 @@ from core.errors import (
     SettingsError,
     SlopewatchError,
 )
-from core.events import DayClosed, Event
+from core.events import LONGEST_ID, DayClosed, Event, decode, encode
 from core.ledger import (
     Deadline,
     LedgerState,
     Notification,
     canonical,
     downgrade,
+    losses,
     open_ledger,
     upgrade,
 )
@@ -281,6 +283,40 @@ class LedgerContract:
         assert view is not None
         assert view.state_version == 3
 
+    def test_any_text_and_large_numbers_are_kept(self, ledger: Ledger) -> None:
+        facts = {
+            "reason": "NUL \0, tab \t, ß, 滑坡, 😀, \u2028",
+            "count": 2**63 - 1,
+            "tiny": 5e-324,
+        }
+        far = msgspec.structs.replace(bookmark(2**62), offset=2**63 - 1, taken=2**62, given=2**62)
+        store = ledger.site("a")
+        state = store.open().state.decide("a", 2**62, NOW, facts)
+        state = store.commit(replace(state, state=canonical(facts)), far, ["滑坡"], ())
+        assert store.open() == (state, far, ())
+        assert store.seen("滑坡")
+        (row,) = ledger.decisions("a")
+        assert msgspec.json.decode(row.body)["facts"] == facts
+        assert ledger.verify() == []
+
+    def test_the_longest_id_that_an_event_may_have_is_kept(self, ledger: Ledger) -> None:
+        letters = random.Random(7)
+        longest = "".join(chr(letters.randrange(0x10000, 0x10FFFF)) for _ in range(LONGEST_ID))
+        store = ledger.site("a" * 64)
+        state = store.open().state.decide("a" * 64, 1, NOW, {})
+        store.commit(state, bookmark(1), [longest], ())
+        assert store.seen(longest)
+        payload = encode(msgspec.structs.replace(outcome(1), id=longest))
+        assert decode(payload).id == longest
+        for bad in (longest + "x", "a\0b"):
+            with pytest.raises(BadInputError, match="characters, none of them NUL"):
+                decode(encode(msgspec.structs.replace(outcome(1), id=bad)))
+
+    def test_a_large_batch_is_one_commit(self, ledger: Ledger) -> None:
+        write(ledger, range(1, 2501), cut=2500)
+        assert [row.seq for row in ledger.decisions("a")] == list(range(1, 2501))
+        assert len(ledger.notifications("a")) == 2500
+
     # The chain
 
     def test_each_hash_is_of_the_previous_hash_and_the_body(self, ledger: Ledger) -> None:
@@ -473,6 +509,13 @@ class LedgerContract:
             sender.join()
         assert len(found) == len(set(found)) == 120
 
+    def test_an_answer_that_is_no_text_is_written_down_all_the_same(self, ledger: Ledger) -> None:
+        write(ledger, [1])
+        (row,) = ledger.due_notifications(NOW, 9, "one", 60)
+        ledger.record_attempt(row.id, "one", NOW, "sent", "a\0b", "250 \udcff ok")
+        (tried,) = ledger.attempts(row.id)
+        assert (tried.detail, tried.receipt) == ("a\\x00b", "250 \\udcff ok")
+
     # Deadlines
 
     def test_deadlines_are_due_until_a_commit_ends_them(self, ledger: Ledger) -> None:
@@ -542,7 +585,60 @@ class LedgerContract:
         assert ledger.verify() == []
         assert [row.seq for row in ledger.decisions("a")] == list(range(1, 51))
 
+    def test_of_two_workers_at_once_one_wins_each_round(self, ledger: Ledger, url: str) -> None:
+        rounds = 50
+        start = threading.Barrier(2, timeout=60)
+
+        def worker(name: str) -> list[int]:
+            own = open_ledger(url)
+            store, won = own.site("a"), []
+            for seq in range(1, rounds + 1):
+                state = replace(think(store.open().state, seq), state=canonical({"by": name}))
+                start.wait()
+                try:
+                    store.commit(state, bookmark(seq), [f"a-input-{seq}"], [outcome(seq)])
+                    won.append(seq)
+                except ConflictError:
+                    pass
+                start.wait()
+            own.close()
+            return won
+
+        with ThreadPoolExecutor(2) as pool:
+            won = [seq for wins in pool.map(worker, "xy") for seq in wins]
+        assert sorted(won) == list(range(1, rounds + 1))
+        assert [row.seq for row in ledger.decisions("a")] == sorted(won)
+        assert [row.seq for row in ledger.notifications("a")] == sorted(won)
+        assert ledger.verify() == []
+
     # The schema
+
+    @pytest.mark.timeout(300)
+    def test_several_processes_may_migrate_at_once(self, url: str) -> None:
+        for target in ((upgrade, (url,)), (downgrade, (url, "base")), (upgrade, (url,))):
+            movers = [SPAWN.Process(target=target[0], args=target[1]) for _ in range(3)]
+            for mover in movers:
+                mover.start()
+            for mover in movers:
+                mover.join()
+            assert [mover.exitcode for mover in movers] == [0, 0, 0]
+        ledger = open_ledger(url)
+        write(ledger, [1])
+        ledger.close()
+
+    def test_what_going_down_would_lose_is_said_first(self, ledger: Ledger, url: str) -> None:
+        write(ledger, [1, 2])
+        write(ledger, [1], "b")
+        held, *steps = losses(url, "base")
+        assert held == "it holds 3 decisions of 2 sites, 3 notifications are not sent"
+        assert steps == ["from 0001: Drop the tables and what they hold."]
+        assert losses(url, "0001") == []
+        with pytest.raises(SettingsError, match="cannot go to schema nonsense"):
+            losses(url, "nonsense")
+        assert downgrade(url, "base") == ("0001", "")
+        assert losses(url, "base") == []
+        assert upgrade(url) == ("", "0001")
+        assert upgrade(url) == ("0001", "0001")
 
     def test_up_down_and_up_again(self, url: str) -> None:
         upgrade(url)

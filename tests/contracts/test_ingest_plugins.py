@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from core import plugins
 from core.errors import SettingsError
 from core.settings import Service, Tree
-from services.ingest.feed import FEEDS, SOURCES
+from services.ingest.feed import DATA, FEEDS, SOURCES
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     f"{FEEDS}.gsod": {"station": "01001099999"},
@@ -79,6 +79,8 @@ def test_it_opens_without_the_network_and_has_a_latency(package, name):
     assert isinstance(feed.latency, timedelta)
     assert feed.latency > timedelta()
     assert callable(feed.poll)
+    assert feed.brings
+    assert feed.brings <= set(DATA)
 
 
 def _described(field: FieldInfo) -> bool:

@@ -142,6 +142,7 @@ def test_the_folder_is_held_by_one_process(url: str) -> None:
     with pytest.raises(SettingsError, match=f"held by process {process.pid} on ") as caught:
         open_states(url)
     assert not caught.value.retryable
+    assert "set state to s3://bucket/prefix for several" in str(caught.value)
     killed(process)
     open_states(url).close()
 

@@ -19,7 +19,7 @@ class TestMemoryStates(StateStoreContract):
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://bucket", "", "var/state", "file://", "file:///", "file://h/x"]
+    "url", ["ftp://bucket/x", "", "var/state", "file://", "file:///", "file://h/x"]
 )
 def test_unknown_address(url: str) -> None:
     with pytest.raises(SettingsError, match="neither"):

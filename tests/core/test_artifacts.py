@@ -22,12 +22,25 @@ from core.artifacts import (
 )
 from core.errors import BadInputError, SettingsError, UnavailableError
 from core.events import ArtifactRef
+from core.objects import Objects, open_objects
+from tools.engine.process import free_port
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Artifacts:
-    url = f"file://{tmp_path}/artifacts" if request.param == "file" else "memory://"
-    return open_artifacts(url)
+    match request.param:
+        case "file":
+            return open_artifacts(f"file://{tmp_path}/artifacts")
+        case "s3":
+            return open_artifacts(request.getfixturevalue("s3_url"))
+        case _:
+            return open_artifacts("memory://")
+
+
+@pytest.fixture
+def bucket(s3_url: str) -> tuple[Artifacts, Objects]:
+    """A store in a bucket, and the bare objects that it keeps."""
+    return open_artifacts(s3_url), open_objects(s3_url)
 
 
 def test_the_same_content_has_the_same_name_and_comes_back(store: Artifacts) -> None:
@@ -50,15 +63,56 @@ def test_damage_is_noticed_and_named(tmp_path: Path) -> None:
     assert store.get(store.put(b"slope")) == b"slope"
 
 
+def test_damage_in_a_bucket_is_noticed_and_named(bucket: tuple[Artifacts, Objects]) -> None:
+    store, objects = bucket
+    ref = store.put(b"slope")
+    (name,) = objects.names()
+    assert name == f"{ref.sha256[:2]}/{ref.sha256[2:]}"
+    for damaged in (b"slops", b"slope and more", b""):
+        objects.put(name, damaged)
+        with pytest.raises(BadInputError, match=rf"s3://\S+/{name} is damaged"):
+            store.get(ref)
+        assert store.get(store.put(b"slope")) == b"slope"
+
+
+def test_what_is_in_the_bucket_already_is_not_written_again(
+    bucket: tuple[Artifacts, Objects], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = bucket
+    ref = store.put(b"slope")
+    monkeypatch.setattr(Objects, "put", lambda *_: pytest.fail("written again"))
+    assert store.put(b"slope") == ref
+
+
+def test_a_bucket_that_is_away_may_come_back(s3_url: str) -> None:
+    address = f"s3://bucket/artifacts?endpoint=http://127.0.0.1:{free_port()}"
+    for store in (open_artifacts(address), open_artifacts(s3_url.replace("s3://", "s3://no-"))):
+        with pytest.raises(UnavailableError):
+            store.get(reference(b"slope"))
+        with pytest.raises(UnavailableError):
+            store.put(b"slope")
+
+
+def test_empty_and_large_content_comes_back(store: Artifacts) -> None:
+    for content in (b"", os.urandom(11 << 20)):
+        assert store.get(store.put(content)) == content
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "0" * 63, "Z" * 64, ""])
-def test_a_name_that_is_no_sha256_reaches_no_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInputError, match="is not a sha256"):
-        FileArtifacts(tmp_path).get(ArtifactRef(sha256=name, bytes=1))
+def test_a_name_that_is_no_sha256_reaches_no_file(
+    tmp_path: Path, bucket: tuple[Artifacts, Objects], name: str
+) -> None:
+    for store in (FileArtifacts(tmp_path), bucket[0]):
+        with pytest.raises(BadInputError, match="is not a sha256"):
+            store.get(ArtifactRef(sha256=name, bytes=1))
 
 
-def test_a_claim_of_more_than_a_gibibyte_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="over 1 GiB"):
-        FileArtifacts(tmp_path).get(ArtifactRef(sha256="0" * 64, bytes=1 << 40))
+def test_a_claim_of_more_than_a_gibibyte_is_not_read(
+    tmp_path: Path, bucket: tuple[Artifacts, Objects]
+) -> None:
+    for store in (FileArtifacts(tmp_path), bucket[0]):
+        with pytest.raises(BadInputError, match="over 1 GiB"):
+            store.get(ArtifactRef(sha256="0" * 64, bytes=1 << 40))
 
 
 def test_a_write_that_fails_leaves_nothing_half_done(
@@ -75,7 +129,7 @@ def test_a_write_that_fails_leaves_nothing_half_done(
 
 
 def test_an_address_of_another_kind_is_refused() -> None:
-    with pytest.raises(SettingsError, match="use file:///folder or memory://"):
+    with pytest.raises(SettingsError, match="use file:///folder, s3://"):
         open_artifacts("ftp://somewhere")
 
 

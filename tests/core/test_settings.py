@@ -109,6 +109,21 @@ def test_the_environment_has_the_last_word(tmp_path: Path, monkeypatch: pytest.M
     assert service.log == f"sqlite://{tmp_path.resolve()}/log.db"
 
 
+def test_a_variable_may_name_the_settings_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("slopewatch", "named", "given"):
+        (tmp_path / f"{name}.yaml").write_text(f"smtp:\n  host: {name}\n")
+    assert load_service().smtp.host == "slopewatch"
+    monkeypatch.setenv("SLOPEWATCH_CONFIG", str(tmp_path / "named.yaml"))
+    assert load_service().smtp.host == "named"
+    assert load_service(tmp_path / "given.yaml").smtp.host == "given"
+    monkeypatch.setenv("SLOPEWATCH_CONFIG", str(tmp_path / "nowhere.yaml"))
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml"):
+        load_service()
+
+
 def test_a_variable_that_fits_nowhere_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,8 @@
-"""A tiny stage with stores in memory, and a log whose sends can fail."""
+"""A tiny stage with stores in memory, and a log that can fail."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import Any
 from core.artifacts import MemoryArtifacts
 from core.clock import ReplayClock, midnight
 from core.errors import BadInputError, ConflictError, UnavailableError
-from core.eventlog import EventLog, Producer, Receipt, TopicSpec, open_log
+from core.eventlog import EventLog, Producer, Receipt, Record, TopicSpec, open_log
 from core.events import (
     ASSESSMENTS,
     DEAD_LETTERS,
@@ -22,6 +23,7 @@ from core.events import (
     decode,
     identity,
 )
+from core.notes import Notes, open_notes
 from core.stage import Bookmark, Held, Input, Outcome
 from core.telemetry import Telemetry
 from core.worker import Worker
@@ -110,20 +112,56 @@ class ToyStore:
 
 
 class FailingLog:
-    """A log of whose records some are not acknowledged, whether they arrive or not."""
+    """A log of whose records the next `failing` are not acknowledged, whether they `arrive` or not.
+
+    `refused` says how often a method (`poll` is its consumers') fails before it answers again, and
+    `idle` how many polls give nothing; `asked` counts.
+    """
 
     def __init__(self, log: EventLog) -> None:
         self.sound = log
         self.failing = 0
         self.arrives = False
+        self.idle = 0
+        self.refused: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self.waited: list[float] = []
         self.made: list[FailingProducer] = []
 
     def __getattr__(self, name: str) -> Any:
+        self.ask(name)
         return getattr(self.sound, name)
 
+    def ask(self, name: str) -> None:
+        self.asked[name] += 1
+        if self.refused[name] > 0:
+            self.refused[name] -= 1
+            raise UnavailableError(f"the log is out of reach: {name}")
+
     def producer(self) -> Producer:
+        self.ask("producer")
         self.made.append(FailingProducer(self, self.sound.producer()))
         return self.made[-1]
+
+    def consumer(self, *args: Any, **options: Any) -> Any:
+        self.ask("consumer")
+        return FailingConsumer(self, self.sound.consumer(*args, **options))
+
+
+class FailingConsumer:
+    def __init__(self, log: FailingLog, inner: Any) -> None:
+        self.log = log
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        self.log.ask("poll")
+        if self.log.idle > 0:
+            self.log.idle -= 1
+            return []
+        return self.inner.poll(max_records, timeout_s)
 
 
 class FailingProducer:
@@ -135,12 +173,12 @@ class FailingProducer:
     def send(self, topic: str, key: str, value: bytes) -> Receipt:
         if self.log.failing > 0 and not self.log.arrives:
             self.log.failing -= 1
-            return Overdue()
+            return Overdue(self.log)
         receipt = self.inner.send(topic, key, value)
         if self.log.failing > 0:
             self.log.failing -= 1
             receipt.wait(5)
-            return Overdue()
+            return Overdue(self.log)
         return receipt
 
     def discard(self) -> None:
@@ -152,7 +190,11 @@ class FailingProducer:
 
 
 class Overdue:
+    def __init__(self, log: FailingLog) -> None:
+        self.log = log
+
     def wait(self, timeout_s: float) -> tuple[int, int]:
+        self.log.waited.append(timeout_s)
         raise UnavailableError(f"not acknowledged within {timeout_s} s")
 
 
@@ -189,6 +231,8 @@ class Shop:
         self.stage = Toy()
         self.clock = ReplayClock(LATER)
         self.artifacts = MemoryArtifacts()
+        self.telemetry = Telemetry()
+        self.notes: Notes = open_notes("memory://")
         self.options = options
         self.worker = self._worker()
         self.say(*(configured(site) for site in sites))
@@ -200,8 +244,8 @@ class Shop:
             self.stage,
             self.artifacts,
             self.clock,
-            Telemetry(),
-            **{"backoff": timedelta(seconds=5), **self.options},
+            self.telemetry,
+            **{"backoff": timedelta(seconds=5), "notes": self.notes, **self.options},
         )
 
     def restart(self) -> None:

@@ -13,16 +13,17 @@ from core.evidence import Evidence
 from core.intake import LARGEST_COMMIT_BYTES
 from core.lexicon import BY_NAME
 from core.outlet import DEAD_LETTER_CODES
+from core.parking import LONGEST_BACKOFF
 from core.settings import Service
 from core.telemetry import METRICS, Telemetry
-from core.worker import LONGEST_BACKOFF, LONGEST_GAP
+from core.worker import LONGEST_GAP
 from services import compose, reference
 from services.alerting.rules import cusum, velocity
 from services.alerting.sender import Retry
 from services.alerting.thresholds import Limits, ThresholdTable
 from services.inference.track import FIGURES
 from services.ingest.feed import REJECTION_CODES
-from services.ingest.service import LOOK_BACK, OVERLAP
+from services.ingest.window import LOOK_BACK, OVERLAP
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -16,7 +16,7 @@ from core.settings import Service, Site
 from services.alerting.message import Message
 from services.alerting.state import SiteAlerts, decode_state
 from services.compose import Slopewatch
-from services.ingest.service import closed_day
+from services.ingest.days import closed_day
 from tests.pipeline import START, Scene, append, day, make_site
 
 Make = Callable[[datetime], Event]

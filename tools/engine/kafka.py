@@ -1,11 +1,14 @@
 """One Apache Kafka broker in KRaft mode; its jars come from Maven Central and are kept in a cache.
 
-`python -m tools.engine.kafka FOLDER [PORT]` runs one in the foreground.
+`python -m tools.engine.kafka run FOLDER [PORT]` runs one in the foreground, `... fetch` only
+fetches the jars.
 """
 
 from __future__ import annotations
 
+import base64
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -50,8 +53,8 @@ class Broker(Server):
 
     name = "kafka"
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
-        super().__init__(folder, port)
+    def __init__(self, folder: Path, port: int | None = None, *, detached: bool = False) -> None:
+        super().__init__(folder, port, detached=detached)
         self._controller = free_port()
 
     def prepare(self) -> None:
@@ -77,10 +80,7 @@ class Broker(Server):
         from kafka.errors import KafkaError
 
         try:
-            admin = KafkaAdminClient(
-                bootstrap_servers=self.address,
-                request_timeout_ms=3000,
-            )
+            admin = KafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=3000)
         except KafkaError:
             return False
         try:
@@ -102,6 +102,7 @@ class Broker(Server):
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self.folder / "data",
             "auto.create.topics.enable": "false",
+            "message.max.bytes": 16 << 20,
             "num.network.threads": 2,
             "num.io.threads": 2,
             "log.cleaner.enable": "false",
@@ -129,16 +130,28 @@ def _java() -> list[str]:
 
 
 def _cluster_id() -> str:
-    command = [*_java(), "kafka.tools.StorageTool", "random-uuid"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+    """16 bytes as Kafka writes them; the first is 0, for an id may not begin with a dash."""
+    return base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
 
 
 def main() -> None:
-    """Run a broker until it is interrupted."""
-    folder, *port = sys.argv[1:]
-    with Broker(Path(folder).resolve(), int(port[0]) if port else None) as broker:
-        print(f"log: kafka://{broker.address}/slopewatch", flush=True)
-        signal.sigwait([signal.SIGINT, signal.SIGTERM])
+    """Fetch the jars; run a broker until it is interrupted."""
+    task, *rest = sys.argv[1:]
+    try:
+        fetch()
+        if task == "run":
+            _run(Path(rest[0]).resolve(), int(rest[1]) if rest[1:] else None)
+    except EngineError as error:
+        sys.exit(f"kafka: {error}")
+
+
+def _run(folder: Path, port: int | None) -> None:
+    stop = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    with Broker(folder, port) as broker:
+        print(f"for the settings:  log: kafka://{broker.address}/slopewatch")
+        print(f"its own log: {broker.log}; ctrl-c ends it", flush=True)
+        signal.sigwait(stop)
 
 
 if __name__ == "__main__":

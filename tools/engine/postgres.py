@@ -7,10 +7,12 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.engine.process import HOST, EngineError, Server, listens
+from tools.engine.process import HOST, STOP_S, EngineError, Server, listens
 
 USER = "slopewatch"
 
@@ -21,13 +23,17 @@ def missing() -> str | None:
 
 
 class Postgres(Server):
-    """A server with one superuser without password; databases are made as they are needed."""
+    """A server with one superuser without password; databases are made as they are needed.
+
+    Run by root it serves as an ordinary user, whom root's folders are closed to: `data` is then a
+    link to a temporary folder. A context manager removes the data at its end.
+    """
 
     name = "postgres"
     asks_to_end = signal.SIGINT
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
-        super().__init__(folder, port)
+    def __init__(self, folder: Path, port: int | None = None, *, detached: bool = False) -> None:
+        super().__init__(folder, port, detached=detached)
         self.create_later = "slopewatch"
 
     @property
@@ -37,13 +43,15 @@ class Postgres(Server):
 
     def prepare(self) -> None:
         """Make the cluster."""
-        data = self.folder / "data"
-        if (data / "PG_VERSION").exists():
-            return
-        if os.getuid() == 0:
-            _let_through(self.folder)
-            shutil.chown(self.folder, _owner())
-        self._run("initdb", "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale")
+        if not self._data.exists():
+            self._data.unlink(missing_ok=True)
+            if os.getuid() == 0:
+                home = tempfile.mkdtemp(prefix="slopewatch-postgres-")
+                shutil.chown(home, _owner())
+                self._data.symlink_to(home)
+        if not (self._data / "PG_VERSION").exists():
+            where = str(self._data.resolve())
+            self._run("initdb", "-D", where, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale")
 
     def command(self) -> Sequence[str]:
         """The server: no socket files, little memory."""
@@ -55,11 +63,12 @@ class Postgres(Server):
             "max_connections": 60,
         }
         settings = [f"--{name}={value}" for name, value in options.items()]
+        dies_by = None if self.detached else self.asks_to_end
         return [
-            *_as_owner(self.asks_to_end),
+            *_as_owner(dies_by),
             _program("postgres"),
             "-D",
-            str(self.folder / "data"),
+            str(self._data.resolve()),
             *settings,
         ]
 
@@ -77,10 +86,31 @@ class Postgres(Server):
             self.create_database(self.create_later)
             self.create_later = ""
 
+    def kill(self) -> None:
+        """End the server at once; its children end by themselves, which is waited for."""
+        children = _children(self.pid) if self.runs else []
+        super().kill()
+        deadline = time.monotonic() + STOP_S
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            if time.monotonic() > deadline:
+                raise EngineError(f"{self.name}: processes of the killed server do not end")
+            time.sleep(0.02)
+
     def restart(self) -> None:
         """Stop and start."""
         self.stop()
         self.start()
+
+    def forget(self) -> None:
+        """Remove the data of a server that was stopped."""
+        if self._data.exists():
+            shutil.rmtree(self._data.resolve())
+        if self._data.is_symlink():
+            self._data.unlink()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.forget()
 
     def create_database(self, name: str) -> str:
         """Make an empty database, if there is none of that name; its address."""
@@ -89,6 +119,10 @@ class Postgres(Server):
         if done.returncode and "already exists" not in done.stderr:
             raise EngineError(f"database {name} cannot be made: {done.stderr.strip()}")
         return self._url(name)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
 
     def _url(self, database: str) -> str:
         return f"postgresql://{USER}@{self.address}/{database}"
@@ -119,16 +153,15 @@ def _owner() -> str:
     return "postgres" if "postgres" in names else "nobody"
 
 
-def _as_owner(dies_by: signal.Signals = signal.SIGTERM) -> list[str]:
+def _as_owner(dies_by: signal.Signals | None = signal.SIGTERM) -> list[str]:
     if os.getuid() != 0:
         return []
     group = pwd.getpwnam(_owner()).pw_gid
     who = [f"--reuid={_owner()}", f"--regid={group}", "--clear-groups"]
-    return ["setpriv", *who, "--pdeathsig", dies_by.name]
+    # A change of user takes the tie to our life away: it is made anew.
+    return ["setpriv", *who, *(["--pdeathsig", dies_by.name] if dies_by else [])]
 
 
-def _let_through(folder: Path) -> None:
-    """Let the owner of the server reach its folder through those of root."""
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listed.read_text().split()] if listed.exists() else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Self
 
 HOST = "127.0.0.1"
-START_S = 90.0
 STOP_S = 30.0
 
 
@@ -25,15 +25,20 @@ class EngineError(Exception):
 class Server(ABC):
     """One server with its data in `folder`; a context manager. `port` None: any free one.
 
-    It keeps port and data over `stop`, `kill` and `start`. It dies with the process that made it.
+    It keeps port and data over `stop`, `kill` and `start`. On Linux it ends when the thread that
+    started it ends, however that happens; `detached` it lives on, in a process group of its own.
     """
 
     name: str
     asks_to_end = signal.SIGTERM
+    ends_as_group = False
+    start_s = 90.0
+    cwd = Path("/")
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, *, detached: bool = False) -> None:
         self.folder = folder
         self.port = port or free_port()
+        self.detached = detached
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,6 +52,11 @@ class Server(ABC):
         if self._process is None:
             raise EngineError(f"{self.name} was not started")
         return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> Path:
@@ -65,28 +75,35 @@ class Server(ABC):
     def answers(self) -> bool:
         """Whether it does its work."""
 
+    def environment(self) -> dict[str, str]:
+        """What it finds in its environment: ours."""
+        return dict(os.environ)
+
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers; `EngineError` with its last words if it does not."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if listens(self.port):
+            raise EngineError(f"{self.name} does not start: {self.address} is in use by another")
         self.prepare()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", self.asks_to_end.name, *self.command()],
+                [*self._dying_with_us(), *self.command()],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                cwd="/",
+                cwd=self.cwd,
+                env=self.environment(),
+                start_new_session=self.detached or self.ends_as_group,
             )
-        deadline = time.monotonic() + START_S
-        while not self.answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise EngineError(f"{self.name} does not start; it said last: {self._last_words()}")
-            time.sleep(0.1)
+        try:
+            self._wait_for_answer(self._process)
+        except BaseException:
+            self.kill()
+            raise
 
     def stop(self) -> None:
         """Ask it to end, and wait; one that does not is killed."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.runs:
             self._process.send_signal(self.asks_to_end)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_S)
@@ -112,6 +129,18 @@ class Server(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + self.start_s
+        while not self.answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise EngineError(f"{self.name} does not start; it said last: {self._last_words()}")
+            time.sleep(0.1)
+
+    def _dying_with_us(self) -> list[str]:
+        if self.detached or shutil.which("setpriv") is None:
+            return []
+        return ["setpriv", "--pdeathsig", self.asks_to_end.name]
 
     def _last_words(self) -> str:
         return " | ".join(self.log.read_text(errors="replace").splitlines()[-8:])

@@ -15,8 +15,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from pydantic import Field, model_validator
 from core.clock import Clock, SystemClock
 from core.errors import SettingsError
 from core.ledger import canonical
+from core.retry_after import wait_asked_for
 from core.settings import Service, Tree
 from services.alerting.bulletin import render
 from services.alerting.message import Message
@@ -49,7 +49,6 @@ TO_MEND: Final[Mapping[int, str]] = {
     404: "set the url that the receiver has now",
     410: "set the url that the receiver has now",
 }
-LONGEST_RETRY_AFTER: Final = timedelta(days=1)
 EXAMPLE: Final[Mapping[str, Any]] = {
     "url": "https://hooks.example.org/slopewatch",
     "secret_env": "SLOPEWATCH_WEBHOOK_SECRET",
@@ -200,21 +199,6 @@ class Webhook:
             retryable=passing,
             retry_after=wait,
         )
-
-
-def wait_asked_for(header: str | None, now: datetime) -> timedelta | None:
-    """The wait of a `Retry-After` header (seconds or an HTTP date); None when it says none."""
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return min(timedelta(seconds=min(int(text[:12]), 10**6)), LONGEST_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max(moment - now, timedelta(0)), LONGEST_RETRY_AFTER)
 
 
 def _digest(secret: str, timestamp: int, body: bytes) -> str:

@@ -1,8 +1,9 @@
 """The granule search of NASA's Common Metadata Repository, as far as asf_search uses it.
 
-Source: https://cmr.earthdata.nasa.gov/search/site/docs/search/api.html. Geometries are tested
-against the site's own area, not the swath's footprint: simulated sites know nothing of each other.
-Not served, and refused with 400: lines, circles, seasons, page numbers.
+Source: https://cmr.earthdata.nasa.gov/search/site/docs/search/api.html. A scene covers the site's
+own area and no more: simulated sites know nothing of each other. Several boxes or polygons must all
+be met, with `options[bounding_box][or]=true` any of them. Not served, and refused with 400: lines,
+circles, seasons, page numbers.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ def _criteria(asked: Mapping[str, list[str]], wildcards: bool) -> list[Criterion
     for name, values in asked.items():
         if name == "readable_granule_name":
             criteria.append(_named(values, wildcards))
+        elif name in _SHAPES:
+            one_will_do = asked.get(f"options[{name}][or]") == ["true"]
+            criteria.append(_touches([_SHAPES[name](value) for value in values], one_will_do))
         elif name in _PARAMETERS:
             criteria += _PARAMETERS[name](values)
         elif not name.startswith("options["):
@@ -153,13 +157,10 @@ def _datetime(text: str, which: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _touches(shape: Callable[[str], Any]) -> Callable[[list[str]], list[Criterion]]:
-    def build(values: list[str]) -> list[Criterion]:
-        shapes = [shape(value) for value in values]
-        touched = cache(lambda area: all(shapely.box(*area).intersects(one) for one in shapes))
-        return [lambda g: touched(g.area)]
-
-    return build
+def _touches(shapes: list[Any], one_will_do: bool) -> Criterion:
+    enough = any if one_will_do else all
+    touched = cache(lambda area: enough(shapely.box(*area).intersects(one) for one in shapes))
+    return lambda g: touched(g.area)
 
 
 def _point(text: str) -> Any:
@@ -215,9 +216,11 @@ _PARAMETERS: dict[str, Callable[[list[str]], list[Criterion]]] = {
     "attribute": lambda values: [_attribute(value) for value in values],
     "orbit_number": lambda values: [_orbit(value) for value in values],
     "temporal": lambda values: [_temporal(value) for value in values],
-    "point": _touches(_point),
-    "polygon": _touches(_polygon),
-    "bounding_box": _touches(_box),
+}
+_SHAPES: dict[str, Callable[[str], Any]] = {
+    "point": _point,
+    "polygon": _polygon,
+    "bounding_box": _box,
 }
 
 

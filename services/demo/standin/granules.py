@@ -8,7 +8,6 @@ https://sentiwiki.copernicus.eu/web/s1-products (names of products, relative orb
 from __future__ import annotations
 
 import hashlib
-import math
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -19,8 +18,6 @@ from services.demo.standin.site import Box, LonLat, StandInSite
 PASS_LENGTH = timedelta(seconds=27)
 PUBLISHED_AFTER = timedelta(hours=6)
 _ORBIT_S = 12 * 86400 / 175
-_HALF_ACROSS_KM, _HALF_ALONG_KM = 125.0, 95.0
-_KM_PER_DEG = 111.195
 _FIRST_1C = date(2025, 1, 1)
 
 
@@ -191,18 +188,11 @@ def _umm(site: StandInSite, seen: Granule) -> dict[str, Any]:
 
 
 def _footprint(site: StandInSite) -> tuple[LonLat, LonLat, LonLat, LonLat]:
-    """Near end, near start, far start, far end of a right-looking swath over the site."""
-    lon, lat = _centre(site.area)
-    heading = math.radians(-12.5 if site.direction == "ASCENDING" else -167.5)
-    stretch = _KM_PER_DEG * math.cos(math.radians(lat))
-
-    def corner(along: int, across: int) -> LonLat:
-        ahead, right = along * _HALF_ALONG_KM, across * _HALF_ACROSS_KM
-        east = ahead * math.sin(heading) + right * math.cos(heading)
-        north = ahead * math.cos(heading) - right * math.sin(heading)
-        return round(lon + east / stretch, 6), round(lat + north / _KM_PER_DEG, 6)
-
-    return corner(1, -1), corner(-1, -1), corner(-1, 1), corner(1, 1)
+    """Near end, near start, far start, far end, seen to the right: of the site's area alone."""
+    west, south, east, north = site.area
+    if site.direction == "ASCENDING":
+        return (west, north), (west, south), (east, south), (east, north)
+    return (east, south), (east, north), (west, north), (west, south)
 
 
 def _centre(area: Box) -> LonLat:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
+from core.artifacts import Artifacts
 from core.clock import SystemClock, midnight
 from core.events import EventData, LevelObserved, RainfallObserved, identity
+from core.settings import Site
 from services.ingest.feed import Observation, Rejection
 from services.ingest.tables import bounded
 
@@ -43,6 +46,26 @@ class Kind(NamedTuple):
     quantity: Literal["rain", "level"]
     lowest: float
     highest: float
+
+
+class Station(ABC):
+    """A `services.ingest.feed.GroupFeed` of one station: what it says does not depend on the site,
+    so one answer serves every site that has the station.
+    """
+
+    @abstractmethod
+    def poll(
+        self, site: Site, since: date, until: date, artifacts: Artifacts
+    ) -> Iterator[Observation | Rejection]:
+        """See `services.ingest.feed.Feed.poll`."""
+        ...
+
+    def poll_group(
+        self, sites: Sequence[Site], since: date, until: date, artifacts: Artifacts
+    ) -> Mapping[str, Sequence[Observation | Rejection]]:
+        """See `services.ingest.feed.GroupFeed.poll_group`; as many requests as for one site."""
+        found = tuple(self.poll(sites[0], since, until, artifacts))
+        return {site.name: found for site in sites}
 
 
 def unit_named(text: str) -> str | None:

@@ -9,7 +9,7 @@ its page iterator loses a whole page to one item it cannot translate.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,12 +20,14 @@ from pydantic import Field
 from requests.adapters import HTTPAdapter
 
 from core.artifacts import Artifacts
-from core.clock import end_of, midnight
+from core.clock import SystemClock, end_of, midnight
 from core.errors import BadInputError, SettingsError, UnavailableError
 from core.events import AcquisitionFound
+from core.retry_after import wait_asked_for
 from core.settings import Service, Site, Tree, secret
 from services.ingest import http
-from services.ingest.feed import Feed, Observation, Rejection
+from services.ingest.feed import Datum, Feed, Observation, Rejection
+from services.ingest.feeds import _footprints
 from services.ingest.tables import bounded
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def open(settings: Settings, service: Service) -> Feed:
 
 class _Asf:
     name = "asf"
+    brings: frozenset[Datum] = frozenset({"acquisitions"})
 
     def __init__(self, settings: Settings, base: str) -> None:
         self._settings = settings
@@ -97,15 +100,42 @@ class _Asf:
         self, site: Site, since: date, until: date, artifacts: Artifacts
     ) -> Iterator[Observation | Rejection]:
         """Passes that ended in [since, until], each scene once; rejections come first."""
-        found: dict[str, Observation] = {}
         with _session(self._settings, self._base) as session:
-            for item in _items(session, _queries(self._settings, site, since, until)):
+            items = _items(session, _queries(self._settings, (site.area,), since, until))
+            yield from _in_order((_translated(item, session) for item in items), since, until)
+
+    def poll_group(
+        self, sites: Sequence[Site], since: date, until: date, artifacts: Artifacts
+    ) -> Mapping[str, Sequence[Observation | Rejection]]:
+        """One search for all areas; each item goes to every site that its footprint meets.
+
+        Where an item's footprint is not to be read or meets none of the sites, the sites are asked
+        for one by one: the catalogue alone knows whose it is.
+        """
+        found: dict[str, list[Observation | Rejection]] = {site.name: [] for site in sites}
+        areas = tuple(dict.fromkeys(site.area for site in sites))
+        with _session(self._settings, self._base) as session:
+            for item in _items(session, _queries(self._settings, areas, since, until)):
+                footprint = _footprints.footprint(item)
+                met = [s.name for s in sites if footprint and footprint.meets(s.area)]
+                if not met:
+                    return {s.name: list(self.poll(s, since, until, artifacts)) for s in sites}
                 seen = _translated(item, session)
-                if isinstance(seen, Rejection):
-                    yield seen
-                elif since <= seen.valid_time.date() <= until:
-                    found.setdefault(seen.natural_key, seen)
-        yield from sorted(found.values(), key=lambda o: (o.valid_time, o.natural_key))
+                for name in met:
+                    found[name].append(seen)
+        return {name: list(_in_order(items, since, until)) for name, items in found.items()}
+
+
+def _in_order(
+    items: Iterable[Observation | Rejection], since: date, until: date
+) -> Iterator[Observation | Rejection]:
+    found: dict[str, Observation] = {}
+    for seen in items:
+        if isinstance(seen, Rejection):
+            yield seen
+        elif since <= seen.valid_time.date() <= until:
+            found.setdefault(seen.natural_key, seen)
+    yield from sorted(found.values(), key=lambda o: (o.valid_time, o.natural_key))
 
 
 class _Redirected(HTTPAdapter):
@@ -135,15 +165,20 @@ def _session(settings: Settings, base: str) -> ASFSession:
     return session
 
 
-def _queries(settings: Settings, site: Site, since: date, until: date) -> list[Form]:
+def _queries(
+    settings: Settings, areas: tuple[_footprints.Box, ...], since: date, until: date
+) -> list[Form]:
     """The form fields of each request; lists of frames or bursts make one request each."""
     ends = (f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (midnight(since), end_of(until)))
     temporal = ("temporal", f"{','.join(ends)},")
-    return [[*form, temporal] for form in _forms(settings, site.area)]
+    boxes = [("bounding_box[]", ",".join(map(str, area))) for area in areas[1:]]
+    # The catalogue wants to meet all boxes unless it is told otherwise.
+    several = [*boxes, ("options[bounding_box][or]", "true")] if boxes else []
+    return [[*form, *several, temporal] for form in _forms(settings, areas[0])]
 
 
 @lru_cache(maxsize=256)
-def _forms(settings: Settings, area: tuple[float, float, float, float]) -> list[Form]:
+def _forms(settings: Settings, area: _footprints.Box) -> list[Form]:
     """All form fields but the time, as asf_search words them; that takes it tens of ms."""
     from asf_search import ASFSearchOptions
     from asf_search.CMR import build_subqueries, translate_opts
@@ -217,7 +252,7 @@ def _explained(error: BaseException) -> Exception:
     response = cause.response
     status, said = response.status_code, " ".join(response.text[:MAX_SAID].split())
     if status >= 500 or status in (408, 425, 429):
-        wait = http.retry_after(response.headers.get("Retry-After"))
+        wait = wait_asked_for(response.headers.get("Retry-After"), SystemClock().now())
         return UnavailableError(f"the catalogue (CMR) answers {status}: {said}", retry_after=wait)
     if status in (401, 403):
         return SettingsError(f"the catalogue (CMR) refuses the token ({status}): renew it")

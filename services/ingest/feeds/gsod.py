@@ -17,7 +17,7 @@ from core.artifacts import Artifacts
 from core.errors import BadInputError
 from core.settings import Service, Site, Tree
 from services.ingest import http, tables
-from services.ingest.feed import Feed, Observation, Rejection
+from services.ingest.feed import Datum, Feed, Observation, Rejection
 from services.ingest.feeds import _daily
 
 MM_PER_INCH = 25.4
@@ -44,8 +44,9 @@ def open(settings: Settings, service: Service) -> Feed:
     return _Gsod(settings, service.endpoints.gsod.rstrip("/"))
 
 
-class _Gsod:
+class _Gsod(_daily.Station):
     name = "gsod"
+    brings: frozenset[Datum] = frozenset({"rainfall"})
 
     def __init__(self, settings: Settings, base: str) -> None:
         self._station = settings.station

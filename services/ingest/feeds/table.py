@@ -19,8 +19,13 @@ from core.artifacts import Artifacts
 from core.errors import BadInputError, SettingsError, UnavailableError
 from core.settings import Service, Site, Tree
 from services.ingest import http, tables
-from services.ingest.feed import Feed, Observation, Rejection
+from services.ingest.feed import Datum, Feed, Observation, Rejection
 from services.ingest.feeds import _daily
+
+_BRINGS: dict[str, frozenset[Datum]] = {
+    "rain": frozenset({"rainfall"}),
+    "level": frozenset({"level"}),
+}
 
 
 class Settings(Tree):
@@ -63,12 +68,13 @@ def open(settings: Settings, service: Service) -> Feed:
     return _Table(settings)
 
 
-class _Table:
+class _Table(_daily.Station):
     name = "table"
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.latency = timedelta(days=settings.latency_days)
+        self.brings: frozenset[Datum] = _BRINGS[settings.quantity]
 
     def poll(
         self, site: Site, since: date, until: date, artifacts: Artifacts

@@ -20,7 +20,7 @@ from core.artifacts import Artifacts
 from core.errors import BadInputError
 from core.settings import Service, Site, Tree
 from services.ingest import http
-from services.ingest.feed import Feed, Observation, Rejection
+from services.ingest.feed import Datum, Feed, Observation, Rejection
 from services.ingest.feeds import _daily
 from services.ingest.tables import bounded
 
@@ -127,8 +127,9 @@ def open(settings: Settings, service: Service) -> Feed:
     return _Usgs(settings, service.endpoints.usgs)
 
 
-class _Usgs:
+class _Usgs(_daily.Station):
     name = "usgs"
+    brings: frozenset[Datum] = frozenset({"level"})
 
     def __init__(self, settings: Settings, base: str) -> None:
         self._settings = settings

@@ -17,6 +17,7 @@ import yaml
 from core.artifacts import open_artifacts
 from core.eventlog import open_log
 from core.ledger import open_ledger
+from core.objects import open_objects
 from core.settings import Endpoints, Service, Smtp
 from core.statestore import open_states
 from services.commands import _doctor_machine
@@ -165,6 +166,41 @@ def test_who_holds_the_state_is_said(used):
     lock = os.open(used.data / "state" / ".lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the check-up let go of it
     os.close(lock)
+
+
+@pytest.fixture
+def in_bucket(used, s3_url):
+    """The same service with state and artifacts in a bucket."""
+    places = {what: s3_url.replace("?", f"/{what}?") for what in ("state", "artifacts")}
+    return used.model_copy(update=places)
+
+
+def test_a_bucket_is_asked_and_can_be_written(in_bucket):
+    assert "was not asked" in look(in_bucket)["state"].sentence
+    open_artifacts(in_bucket.artifacts).put(b"something")
+    with closing(open_states(in_bucket.state)) as states:
+        states.open("hill").close()
+        found = look(in_bucket, network=True)
+    assert found["state"].status == found["artifacts"].status == "ok"
+    assert "lets one of two writers win, 1 site(s)" in found["state"].sentence
+    assert "can be written, 1 of those in it read" in found["artifacts"].sentence
+
+
+def test_a_damaged_artifact_in_a_bucket_is_a_problem(in_bucket):
+    ref = open_artifacts(in_bucket.artifacts).put(b"something")
+    open_objects(in_bucket.artifacts).put(f"{ref.sha256[:2]}/{ref.sha256[2:]}", b"somethinG")
+    found = look(in_bucket, network=True)["artifacts"]
+    assert (found.status, "damaged" in found.sentence) == ("problem", True)
+
+
+def test_a_bucket_that_is_missing_is_a_problem(in_bucket):
+    places = {
+        what: getattr(in_bucket, what).replace("s3://", "s3://no-")
+        for what in ("state", "artifacts")
+    }
+    found = look(in_bucket.model_copy(update=places), network=True)
+    for what in places:
+        assert (found[what].status, "NoSuchBucket" in found[what].sentence) == ("problem", True)
 
 
 @pytest.mark.parametrize("name", ["log.db", "ledger.db"])

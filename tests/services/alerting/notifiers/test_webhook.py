@@ -161,23 +161,6 @@ def test_retry_after_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "wait"),
-    [
-        ("0", timedelta(0)),
-        (" 90 ", timedelta(seconds=90)),
-        ("99999999999999999", plugin.LONGEST_RETRY_AFTER),
-        ("Sat, 14 Mar 2026 06:31:00 GMT", timedelta(minutes=1)),
-        ("Sat, 14 Mar 2026 06:31:00 -0000", timedelta(minutes=1)),
-        ("Sat, 14 Mar 2020 06:31:00 GMT", timedelta(0)),
-        ("-5", None),
-        ("", None),
-    ],
-)
-def test_retry_after_forms(header: str, wait: timedelta | None) -> None:
-    assert plugin.wait_asked_for(header, NOW) == wait
-
-
-@pytest.mark.parametrize(
     "url",
     [
         "http://hooks.example.org/",

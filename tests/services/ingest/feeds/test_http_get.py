@@ -1,7 +1,7 @@
 """The one way to get a document: bounded, tried again, and silent about secrets."""
 
 import gzip
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -35,21 +35,6 @@ def test_a_wait_that_is_asked_for_is_honoured(server, reply):
         http.get(server.url)
     assert raised.value.retry_after == timedelta(seconds=90)
     assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "wait"),
-    [
-        (None, None),
-        ("soon", None),
-        ("7", timedelta(seconds=7)),
-        ("9" * 30, timedelta(days=1)),
-        ("Fri, 01 Mar 2024 00:01:00 GMT", timedelta(minutes=1)),
-        ("Thu, 29 Feb 2024 00:00:00 GMT", timedelta()),
-    ],
-)
-def test_retry_after(value, wait):
-    assert http.retry_after(value, lambda: datetime(2024, 3, 1, tzinfo=UTC)) == wait
 
 
 @pytest.mark.parametrize(

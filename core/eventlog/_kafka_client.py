@@ -1,0 +1,78 @@
+"""Making clients of kafka-python, and its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from kafka import errors as kafka
+from kafka.net.compat import KafkaNetClient
+
+from core.errors import SettingsError, SlopewatchError, UnavailableError
+
+T = TypeVar("T")
+
+_REFUSED: Final = (
+    kafka.SaslAuthenticationFailedError,
+    kafka.ClusterAuthorizationFailedError,
+    kafka.GroupAuthorizationFailedError,
+    kafka.TopicAuthorizationFailedError,
+)
+_NOT_PASSED_ON: Final = ("allow_auto_create_topics", "retry_backoff_ms")
+_LONGEST: Final = 300
+
+
+def connected(make: Callable[..., T], config: Mapping[str, Any]) -> T:
+    """A client of kafka-python that has found its broker.
+
+    One that finds none is closed: by itself kafka-python 3.0.12 leaves a thread behind which goes
+    on trying for ever. Raises UnavailableError, or SettingsError for what no other try can mend.
+    """
+    networks: list[KafkaNetClient] = []
+
+    def network(**given: Any) -> KafkaNetClient:
+        made = KafkaNetClient(**given)
+        networks.append(made)
+        # Two settings that it takes and does not pass on: a topic that somebody deleted would be
+        # made again with the broker's own partitions, by the next look for its leader.
+        passed = {name: given[name] for name in _NOT_PASSED_ON if name in given}
+        made._manager.cluster.config.update(passed)
+        return made
+
+    try:
+        with trouble():
+            return make(**config, kafka_client=network)
+    except BaseException:
+        for one in networks:
+            one.close()
+        raise
+
+
+def in_our_words(error: Exception) -> SlopewatchError:
+    """What a failed call to the broker means: refused for good, or out of reach just now."""
+    what = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+    if isinstance(error, kafka.KafkaConfigurationError):
+        return SettingsError(f"event log url: {what}")
+    if isinstance(error, kafka.MessageSizeTooLargeError):
+        return SettingsError(
+            "the Kafka broker takes no record of this size: set max.message.bytes of the topic to "
+            f"more than the log's max_record_bytes ({what})"
+        )
+    if isinstance(error, kafka.InvalidSessionTimeoutError):
+        return SettingsError(
+            "event log url: lease_s is outside what the Kafka broker allows "
+            "(group.min.session.timeout.ms, 6 s by default, to group.max.session.timeout.ms)"
+        )
+    if isinstance(error, _REFUSED):
+        return SettingsError(f"the Kafka broker refuses this login or what it asks for: {what}")
+    return UnavailableError(f"the Kafka broker is out of reach: {what}")
+
+
+@contextmanager
+def trouble() -> Iterator[None]:
+    """Errors of kafka-python, and of sockets below it, as ours."""
+    try:
+        yield
+    except (kafka.KafkaError, OSError) as error:
+        raise in_our_words(error) from error
