@@ -26,6 +26,7 @@ site_app = typer.Typer(help="Site files: one YAML file is one watched place.", n
 ingest_app = typer.Typer(help="Ask feeds and sources by hand.", no_args_is_help=True)
 config_app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
 log_app = typer.Typer(help="Read the event log, or move to another.", no_args_is_help=True)
+topics_app = typer.Typer(help="The topics of the log.", no_args_is_help=True)
 dead_app = typer.Typer(help="Input that could not be used.", no_args_is_help=True)
 ledger_app = typer.Typer(help="The ledger of decisions.", no_args_is_help=True)
 alerts_app = typer.Typer(help="Say an operator's word on an alert.", no_args_is_help=True)
@@ -34,6 +35,7 @@ for name, group in {
     "ingest": ingest_app,
     "config": config_app,
     "log": log_app,
+    "topics": topics_app,
     "dead-letters": dead_app,
     "ledger": ledger_app,
     "alerts": alerts_app,
@@ -300,6 +302,22 @@ def log_copy(
 
     into = {"state": state, "ledger": ledger, "artifacts": artifacts, "memory": memory}
     copy_log(_service(context), source, target, into, typer.echo)
+
+
+@topics_app.command("create")
+def topics_create(context: typer.Context) -> None:
+    """Make the topics that are missing; on a broker this is done once, before the services."""
+    from services.commands.topics import create_topics
+
+    create_topics(_service(context), typer.echo)
+
+
+@topics_app.command("list")
+def topics_list(context: typer.Context) -> None:
+    """One line for each topic: partitions, how long it is kept, records."""
+    from services.commands.topics import list_topics
+
+    list_topics(_service(context), typer.echo)
 
 
 @dead_app.command("list")

@@ -14,13 +14,10 @@ import structlog
 from core.artifacts import Artifacts, open_artifacts, reference
 from core.clock import Clock, SystemClock, end_of, midnight
 from core.errors import SettingsError, SlopewatchError
-from core.eventlog import EventLog, TopicSpec, open_log
+from core.eventlog import EventLog, open_log
 from core.events import (
-    ALERTS,
     ASSESSMENTS,
-    DEAD_LETTERS,
     LEVELS,
-    OBSERVATIONS,
     Coverage,
     DeadlinePassed,
     Event,
@@ -34,6 +31,7 @@ from core.notes import open_notes
 from core.settings import Service, Site, load_site, site_from_bytes
 from core.statestore import States, open_states
 from core.telemetry import Telemetry
+from core.topics import make_ready
 from core.watchdog import beat, folder_in, last_beat
 from core.worker import Worker
 from services.alerting.notifier import Recipients
@@ -45,16 +43,9 @@ from services.inference.service import InferenceStage
 from services.ingest.announced import miss_vanished
 from services.ingest.service import Ingest
 
-PARTITIONS = 8
 UPKEEP_S = 5.0
 SEND_TIMEOUT_S = 30.0
 THRESHOLDS = "twin-1.json"
-TOPICS = (
-    TopicSpec(OBSERVATIONS, PARTITIONS),
-    TopicSpec(ASSESSMENTS, PARTITIONS),
-    TopicSpec(ALERTS, PARTITIONS),
-    TopicSpec(DEAD_LETTERS, PARTITIONS),
-)
 MODEL_VERSION = "local-linear-trend-1"
 
 
@@ -78,7 +69,7 @@ class Slopewatch:
         service.data.mkdir(parents=True, exist_ok=True)
         self.log: EventLog = open_log(str(service.log))
         self._closing.callback(self.log.close)
-        self.log.create_topics(TOPICS)
+        make_ready(self.log, service)
         self.artifacts: Artifacts = open_artifacts(str(service.artifacts))
         self.ingest = Ingest(service, self.log, self.artifacts, self.clock, self.telemetry)
         self.states: States | None = None

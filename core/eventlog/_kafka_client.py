@@ -52,6 +52,8 @@ def connected(make: Callable[..., T], config: Mapping[str, Any]) -> T:
 def in_our_words(error: Exception) -> SlopewatchError:
     """What a failed call to the broker means: refused for good, or out of reach just now."""
     what = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+    if isinstance(error, kafka.NodeNotReadyError):
+        what = "there is no connection to it"
     if isinstance(error, kafka.KafkaConfigurationError):
         return SettingsError(f"event log url: {what}")
     if isinstance(error, kafka.MessageSizeTooLargeError):

@@ -34,6 +34,7 @@ _KEPT_FOR_EVER: Final = -1
 _SAFE_REPLICATION: Final = 3
 _GLANCE_MS: Final = 10
 _SLICE_MS: Final = 200
+_RECONNECT_S: Final = 2.0
 
 
 def open(url: str) -> KafkaLog:
@@ -228,15 +229,22 @@ class KafkaLog:
         return self._known[topic]
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """Ask the broker, one question at a time."""
+        """Ask the broker, one question at a time; a lost connection is given time to come back."""
         self._live()
+        deadline = time.monotonic() + min(_RECONNECT_S, self._settings.answer_s)
         with self._turn, trouble():
-            try:
-                return question()
-            except kafka.InvalidReplicationFactorError as error:
-                raise SettingsError(
-                    f"topics.replication: the cluster refuses it: {error}"
-                ) from error
+            while True:
+                try:
+                    return question()
+                except kafka.InvalidReplicationFactorError as error:
+                    raise SettingsError(
+                        f"topics.replication: the cluster refuses it: {error}"
+                    ) from error
+                except kafka.NodeNotReadyError:
+                    # Raised before anything is sent.
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_GLANCE_MS / 1000)
 
     def _live(self) -> None:
         if self._closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
@@ -66,11 +66,32 @@ class Ledger:
     ) -> list[QueuedNotification]:
         """Claim up to `limit` due notifications for `owner`, no other sender gets them.
 
-        `owner` names one running sender, a new one after each start. What it has not recorded
-        `lease_s` seconds after `now` is due again for anyone. Urgent ones come first.
+        `owner` names one claim of one sender, a new one each time. What it has neither recorded
+        nor renewed `lease_s` seconds after `now` is due again for anyone. Urgent ones come first;
+        to one recipient one is lent at a time.
         """
         with self._database.write() as connection:
             return outbox.claim(connection, now, limit, owner, lease_s)
+
+    def renew_claims(
+        self, claims: Collection[tuple[str, str]], now: datetime, lease_s: float
+    ) -> int:
+        """Claim (notification id, owner) until `lease_s` seconds after `now`.
+
+        Returns how many were: not those that another sender claimed since.
+        """
+        with self._database.write() as connection:
+            return outbox.renew(connection, claims, now, lease_s)
+
+    def give_back(self, notification_id: str, owner: str) -> None:
+        """Take back a claim of which nothing came; no attempt is written down."""
+        with self._database.write() as connection:
+            outbox.give_back(connection, notification_id, owner)
+
+    def later_notifications(self, one: QueuedNotification) -> list[QueuedNotification]:
+        """What was decided after `one` for the same recipient and is sent or queued, in order."""
+        with self._database.read() as connection:
+            return outbox.later_than(connection, one)
 
     def record_attempt(
         self,

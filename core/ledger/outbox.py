@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, update
 
 from core.errors import ConflictError, SettingsError
 from core.ledger.chain import from_utc_text, utc_text
@@ -14,38 +15,92 @@ from core.ledger.schema import attempt, notification
 
 FinalOutcome = Literal["sent", "failed", "suppressed"]
 
+_LANE: Final = (notification.c.site, notification.c.recipient)
+
 
 def claim(
     connection: Connection, now: datetime, limit: int, owner: str, lease_s: float
 ) -> list[QueuedNotification]:
     """Lend up to `limit` due notifications to `owner` until `now` + `lease_s` seconds.
 
-    Urgent ones first, then those that wait longest.
+    One of a lane (site and recipient) at most, and none of a lane of which one is lent: what
+    follows depends on what becomes of that. Urgent ones first, then those that wait longest.
     """
     if limit < 1 or lease_s <= 0:
         raise SettingsError(f"a claim of {limit} rows for {lease_s} s takes nothing")
-    moment, until = utc_text(now), utc_text(now + timedelta(seconds=lease_s))
-    row = notification.c
-    free = or_(row.lease_until.is_(None), row.lease_until <= moment)
-    due = (
-        select(row.id)
-        .where(row.outcome == "queued", row.not_before <= moment, free)
-        .order_by(row.urgent.desc(), row.not_before, row.seq, row.id)
-        .limit(limit)
-        # Two senders at once: each skips the rows that the other is just claiming.
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(connection.scalars(due))
+    lanes = _locked_lanes(connection)
+    ids = list(connection.scalars(_first_due(lanes, utc_text(now)).limit(limit))) if lanes else []
     if not ids:
         return []
+    row = notification.c
     connection.execute(
         update(notification)
         .where(row.id.in_(ids))
-        .values(lease_owner=owner, lease_until=until, claims=row.claims + 1)
+        .values(lease_owner=owner, lease_until=_until(now, lease_s), claims=row.claims + 1)
     )
     found = connection.execute(select(notification).where(row.id.in_(ids)))
     by_id = {one.id: _queued(one) for one in found}
     return [by_id[one] for one in ids]
+
+
+def _locked_lanes(connection: Connection) -> list[Row[Any]]:
+    """Lanes with queued rows, each locked by its oldest: another claim at once skips the lane.
+
+    Not by the row that is due first: that may be another a moment later.
+    """
+    row = notification.c
+    place = func.row_number().over(partition_by=_LANE, order_by=(row.seq, row.id)).label("place")
+    ranked = select(row.id, place).where(row.outcome == "queued").subquery()
+    oldest = row.id.in_(select(ranked.c.id).where(ranked.c.place == 1))
+    # Looked at again after waiting for the lock: it may have been sent meanwhile.
+    lanes = select(*_LANE).where(oldest, row.outcome == "queued")
+    return list(connection.execute(lanes.with_for_update(skip_locked=True)))
+
+
+def _first_due(lanes: Sequence[Row[Any]], moment: str) -> Select[tuple[str]]:
+    """Ids of what is due first in each of the `lanes` of which nothing is lent."""
+    row = notification.c
+    order = (row.urgent.desc(), row.not_before, row.seq, row.id)
+    lent = select(*_LANE).where(row.outcome == "queued", row.lease_until > moment)
+    place = func.row_number().over(partition_by=_LANE, order_by=order).label("place")
+    lane = tuple_(*_LANE)
+    due = (
+        select(row.id, place)
+        .where(row.outcome == "queued", row.not_before <= moment)
+        .where(lane.in_([tuple(one) for one in lanes]), lane.not_in(lent))
+        .subquery()
+    )
+    first = select(due.c.id).where(due.c.place == 1)
+    return select(row.id).where(row.id.in_(first)).order_by(*order)
+
+
+def renew(
+    connection: Connection, claims: Collection[tuple[str, str]], now: datetime, lease_s: float
+) -> int:
+    """Lend (id, owner) for `lease_s` seconds from `now`; how many are still lent to the owner.
+
+    A lease that ran out is renewed as well, as long as nobody else claimed the row.
+    """
+    row = notification.c
+    mine = tuple_(row.id, row.lease_owner).in_(list(claims))
+    longer = update(notification).where(mine, row.outcome == "queued")
+    return connection.execute(longer.values(lease_until=_until(now, lease_s))).rowcount
+
+
+def give_back(connection: Connection, notification_id: str, owner: str) -> None:
+    """Take back a claim as if it had not been; nothing when another sender has claimed since."""
+    row = notification.c
+    mine = (row.id == notification_id) & (row.outcome == "queued") & (row.lease_owner == owner)
+    values: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claims": row.claims - 1}
+    connection.execute(update(notification).where(mine).values(**values))
+
+
+def later_than(connection: Connection, one: QueuedNotification) -> list[QueuedNotification]:
+    """What was decided after `one` for its recipient and is sent or queued, in order."""
+    row = notification.c
+    lane = (row.site == one.site) & (row.recipient == one.recipient)
+    rows = select(notification).where(lane, row.seq > one.seq, row.outcome.in_(("queued", "sent")))
+    return [_queued(later) for later in connection.execute(rows.order_by(row.seq, row.id))]
 
 
 def record(
@@ -88,6 +143,10 @@ def record(
             "receipt": _storable(receipt),
         },
     )
+
+
+def _until(now: datetime, lease_s: float) -> str:
+    return utc_text(now + timedelta(seconds=lease_s))
 
 
 def _storable(text: str) -> str:

@@ -55,12 +55,21 @@ class LedgerSite:
         return Held(state, bookmark_of(row), outcomes)
 
     def seen(self, event_id: str) -> bool:
-        """Whether an input with this id was taken in by a commit."""
-        taken = select(input_taken.c.event_id).where(
-            input_taken.c.site == self._name, input_taken.c.event_id == event_id
-        )
+        """Whether an input with this id was taken in by a commit.
+
+        Raises ConflictError when another holder committed since `open`: who took the input in may
+        have died before it emitted the outcomes, and whoever opens the site again emits them.
+        """
+        read = self._opened()
+        taken = (input_taken.c.site == site.c.name) & (input_taken.c.event_id == event_id)
+        rows = select(site.c.revision, site.c.seq, site.c.head, input_taken.c.event_id)
+        mine = rows.outerjoin(input_taken, taken).where(site.c.name == self._name)
         with self._database.read() as connection:
-            return connection.execute(taken).one_or_none() is not None
+            found = connection.execute(mine).one_or_none()
+        *place, known = found or (0, 0, "", None)
+        if tuple(place) != read:
+            raise self._conflict(read)
+        return known is not None
 
     def commit(
         self,
@@ -76,13 +85,12 @@ class LedgerSite:
         UnavailableError when the database is locked or out of reach, SlopewatchError when the
         pending rows do not continue the chain or use an id twice.
         """
-        if self._read is None:
-            raise ConflictError(f"site {self._name}: open it before committing")
-        revision, read_seq, read_head = self._read
+        read = self._opened()
+        revision, read_seq, read_head = read
         self._check(state, read_seq, read_head, bookmark.seq)
         values = self._site_row(state, bookmark, outcomes, revision + 1)
         with self._database.write() as connection:
-            self._write_site(connection, values, self._read)
+            self._write_site(connection, values, read)
             self._write_pending(connection, state, ids)
         self._read = (revision + 1, bookmark.seq, state.head)
         return state.settled()
@@ -90,6 +98,16 @@ class LedgerSite:
     def close(self) -> None:
         """Let go of the site; the ledger keeps its connections."""
         self._read = None
+
+    def _opened(self) -> tuple[int, int, str]:
+        if self._read is None:
+            raise ConflictError(f"site {self._name}: open it before asking or committing")
+        return self._read
+
+    def _conflict(self, read: tuple[int, int, str]) -> ConflictError:
+        return ConflictError(
+            f"site {self._name}: another worker committed after revision {read[0]} (seq {read[1]})"
+        )
 
     def _lifted(self, state: str | None, version: int) -> str | None:
         if version > self._state_version:
@@ -142,9 +160,7 @@ class LedgerSite:
         self, connection: Connection, values: dict[str, Any], read: tuple[int, int, str]
     ) -> None:
         revision, seq, head = read
-        conflict = ConflictError(
-            f"site {self._name}: another worker committed after revision {revision} (seq {seq})"
-        )
+        conflict = self._conflict(read)
         if revision == 0:
             try:
                 connection.execute(insert(site), values)

@@ -1,9 +1,10 @@
 """The sender drains the ledger's outbox: claim, find the recipient, send, write down what came.
 
-Each recipient has a lane of its own: a server that hangs or refuses holds up its own recipient
-only. Rows that a sender had claimed without writing down the end (it died, or the ledger was out of
-reach) are sent again under the same id, and counted apart as `repeated`: the first sending may have
-arrived.
+Each recipient has a lane of its own, in which one message is under way at a time: a server that
+hangs or refuses holds up its own recipient only. A claim is a short lease, renewed for what is
+under way and looked at again just before sending. Rows that a sender had claimed without writing
+down the end (it died, or the ledger was out of reach) are sent again under the same id, and counted
+apart as `repeated`: the first sending may have arrived.
 
 A failure that somebody must mend (a refused login, a missing secret, a moved webhook) is tried as
 long as one that passes by itself, and said as an error each time: an alarm must not be lost to a
@@ -12,16 +13,16 @@ mistake that is mended within the day. Only a recipient that is gone ends it at 
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Callable, Collection
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -31,15 +32,15 @@ from core.errors import ConflictError, SlopewatchError
 from core.ledger import Attempt, QueuedNotification
 from core.ledger.outbox import FinalOutcome
 from core.telemetry import Telemetry
-from services.alerting.message import Message
 from services.alerting.notifier import DeliveryError, Notifier, Receipt, RecipientGoneError
+from services.alerting.overtaking import overtaken_by, read
+from services.alerting.retry import Retry
 
 Resolve = Callable[[str, str], Notifier]
 """(site, recipient id) -> the recipient's notifier by the settings in force."""
 
 Lane = tuple[str, str]
 
-_MESSAGE = msgspec.json.Decoder(Message)
 _RECORD_TRIES = 3
 
 
@@ -49,7 +50,21 @@ class Outbox(Protocol):
     def due_notifications(
         self, now: datetime, limit: int, owner: str, lease_s: float
     ) -> list[QueuedNotification]:
-        """Claim due notifications."""
+        """Claim due notifications, one of each recipient."""
+        ...
+
+    def renew_claims(
+        self, claims: Collection[tuple[str, str]], now: datetime, lease_s: float
+    ) -> int:
+        """Claim (id, owner) for longer; how many still are the owner's."""
+        ...
+
+    def give_back(self, notification_id: str, owner: str) -> None:
+        """Take back a claim of which nothing came."""
+        ...
+
+    def later_notifications(self, one: QueuedNotification) -> list[QueuedNotification]:
+        """What was decided after it for its recipient."""
         ...
 
     def record_attempt(
@@ -70,28 +85,30 @@ class Outbox(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Retry:
-    """When a failed sending is tried again, and when it is given up."""
+class _Moment(NamedTuple):
+    """A moment of the sender's clock, and when it was by the one that nobody sets."""
 
-    first: timedelta = timedelta(seconds=30)
-    longest: timedelta = timedelta(minutes=15)
-    longest_asked: timedelta = timedelta(hours=1)
-    max_attempts: int = 200
-    max_age: timedelta = timedelta(hours=24)
+    given: datetime
+    monotonic: float
 
-    def wait(self, attempt: int, jitter: float, asked: timedelta | None = None) -> timedelta:
-        """Wait after failed `attempt` (1, 2, ...): doubling, of which `jitter` (0 to 1) takes up
-        to half; at least what the other side `asked` for, within `longest_asked`.
-        """
-        doubled = min(self.first * (1 << min(attempt - 1, 20)), self.longest)
-        return max(doubled * (1 - jitter / 2), min(asked or timedelta(0), self.longest_asked))
+    @staticmethod
+    def at(given: datetime) -> _Moment:
+        return _Moment(given, time.monotonic())
+
+    def now(self) -> datetime:
+        return self.given + timedelta(seconds=time.monotonic() - self.monotonic)
+
+
+class _UnderWay(NamedTuple):
+    row: QueuedNotification
+    future: Future[int]
 
 
 class Sender:
     """One sender; several may share an outbox. `owner` must be new after each start.
 
-    `slots`: recipients served at once. A claim lasts `lease_s`: longer than a sending may take.
+    `slots`: recipients served at once. A claim lasts `lease_s` and is renewed while its sending is
+    under way: what a dead sender had claimed waits that long.
     """
 
     def __init__(
@@ -103,7 +120,7 @@ class Sender:
         owner: str | None = None,
         retry: Retry | None = None,
         slots: int = 16,
-        lease_s: float = 600.0,
+        lease_s: float = 60.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._outbox = outbox
@@ -115,7 +132,9 @@ class Sender:
         self._lease_s = lease_s
         self._jitter = jitter
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="sender")
-        self._busy: dict[Lane, Future[int]] = {}
+        self._claims = itertools.count(1)
+        self._under_way: dict[Lane, _UnderWay] = {}
+        self._moment = _Moment.at(datetime.now(UTC))
         self._closing = threading.Event()
         self._logger = structlog.get_logger().bind(stage="sender")
 
@@ -138,74 +157,99 @@ class Sender:
     def step(self, now: datetime, patience_s: float | None = None) -> int:
         """Claim what is due and send it; returns the number of sendings that were written down.
 
-        Waits for all of them, or with `patience_s` only that long for the first: a slow one then
-        goes on beside the next steps. Raises what the outbox raises.
+        Goes on until nothing is due and all have ended, or with `patience_s` waits only that long
+        for the first: a slow one then goes on beside the next steps. Raises what the outbox raises.
         """
+        self._moment = _Moment.at(now)
+        if patience_s is not None:
+            self._start(now)
+            return self._reap(patience_s)
         done = 0
-        free = self._slots - len(self._busy)
-        rows = self._outbox.due_notifications(now, free, self._owner, self._lease_s) if free else []
-        lanes: dict[Lane, list[QueuedNotification]] = {}
-        for row in rows:
-            lanes.setdefault((row.site, row.recipient), []).append(row)
-        for lane, own in lanes.items():
-            if lane in self._busy:
-                done += self._put_off(own, now, "the sending before it is still under way")
-            else:
-                self._busy[lane] = self._pool.submit(self._deliver, own, now)
-        return done + self._reap(patience_s)
+        while self._start(now) or self._under_way:
+            done += self._reap(self._lease_s)
+        return done
 
     def close(self) -> None:
         """Finish what is under way, give back what is not, and end the threads."""
         self._closing.set()
+        while not self._wait(ALL_COMPLETED, self._lease_s / 3):
+            try:
+                self._renew()
+            except SlopewatchError as error:
+                self._logger.warning("outbox out of reach", reason=str(error))
         self._pool.shutdown(wait=True)
-        self._busy.clear()
+        self._under_way.clear()
 
-    def _reap(self, patience_s: float | None) -> int:
-        if patience_s is None:
-            wait(self._busy.values())
-        else:
-            wait(self._busy.values(), timeout=patience_s, return_when=FIRST_COMPLETED)
-        ended = {lane: future for lane, future in self._busy.items() if future.done()}
+    def _start(self, now: datetime) -> int:
+        """Claim one due row of each free lane and begin to send it; returns how many."""
+        self._renew()
+        free = self._slots - len(self._under_way)
+        # A name for each claim: what an earlier one did must not be taken for this one's.
+        owner = f"{self._owner}-{next(self._claims)}"
+        rows = self._outbox.due_notifications(now, free, owner, self._lease_s) if free else []
+        started = 0
+        for row in rows:
+            lane = row.site, row.recipient
+            if lane in self._under_way:
+                # Its lease was lost to another sender, who is done while it still hangs here.
+                self._outbox.give_back(row.id, owner)
+                continue
+            self._under_way[lane] = _UnderWay(row, self._pool.submit(self._deliver, row, now))
+            started += 1
+        return started
+
+    def _renew(self) -> None:
+        """Go on claiming what is under way, however long it takes."""
+        if self._under_way:
+            claims = [_claim(one.row) for one in self._under_way.values()]
+            self._outbox.renew_claims(claims, self._moment.now(), self._lease_s)
+
+    def _wait(self, until: str, seconds: float) -> bool:
+        """Whether all that is under way ended."""
+        futures = [one.future for one in self._under_way.values()]
+        return not wait(futures, timeout=seconds, return_when=until).not_done
+
+    def _reap(self, patience_s: float) -> int:
+        self._wait(FIRST_COMPLETED, min(patience_s, self._lease_s / 3))
+        ended = {lane: one.future for lane, one in self._under_way.items() if one.future.done()}
         for lane in ended:
-            del self._busy[lane]
+            del self._under_way[lane]
         faults = [fault for future in ended.values() if (fault := future.exception())]
         if faults:
             raise faults[0]
         return sum(future.result() for future in ended.values())
 
-    def _deliver(self, rows: Sequence[QueuedNotification], now: datetime) -> int:
-        """One recipient's rows, in turn; after one that is tried again the others wait as well."""
-        started = time.monotonic()
-        for place, row in enumerate(rows):
-            if self._closing.is_set():
-                return place + self._put_off(rows[place:], now, "the sender stops", at_once=True)
-            if time.monotonic() - started > self._lease_s / 2:
-                return place + self._put_off(rows[place:], now, "the claim runs out", at_once=True)
-            if not self._attempt(row, now):
-                reason = "the sending before it failed"
-                return place + 1 + self._put_off(rows[place + 1 :], now, reason)
-        return len(rows)
-
-    def _attempt(self, row: QueuedNotification, now: datetime) -> bool:
-        """Try one row and write it down; False when the recipient is out of reach for now."""
+    def _deliver(self, row: QueuedNotification, now: datetime) -> int:
+        """Try one row and write down what came of it; returns 0 when it was not tried, else 1."""
+        if self._closing.is_set():
+            self._outbox.give_back(*_claim(row))
+            return 0
         try:
-            try:
-                message = _MESSAGE.decode(row.message)
-            except msgspec.MsgspecError:
-                # A newer release may have written it: after the upgrade it can be read.
-                raise DeliveryError(
-                    "its message cannot be read; run the release that wrote it", retryable=False
-                ) from None
-            receipt = self._resolve(row.site, row.recipient).send(message, row.id)
-        except SlopewatchError as error:
-            return self._failed(row, now, error)
+            message = read(row)
+            notifier = self._resolve(row.site, row.recipient)
         except Exception as error:
-            # A fault of a plug-in must cost nobody else; its text may hold addresses.
-            fault = DeliveryError(_where_it_broke(error), retryable=False)
-            return self._failed(row, now, fault)
+            return self._failed(row, now, _in_our_words(error))
+        newer = overtaken_by(message, self._outbox.later_notifications(row))
+        if newer is not None:
+            return self._suppressed(row, now, newer)
+        # The last look: whoever was stopped for longer than its lease may have lost the row.
+        if not self._outbox.renew_claims([_claim(row)], self._moment.now(), self._lease_s):
+            self._bound(row).warning("claim lost before the sending")
+            return 0
+        try:
+            receipt = notifier.send(message, row.id)
+        except Exception as error:
+            return self._failed(row, now, _in_our_words(error))
         return self._sent(row, now, receipt)
 
-    def _sent(self, row: QueuedNotification, now: datetime, receipt: Receipt) -> bool:
+    def _suppressed(self, row: QueuedNotification, now: datetime, newer: str) -> int:
+        reason = f"overtaken by notification {newer}"
+        self._record(row, now, "suppressed", detail=reason)
+        self._count(row, "suppressed")
+        self._bound(row).warning("notification not sent any more", reason=reason)
+        return 1
+
+    def _sent(self, row: QueuedNotification, now: datetime, receipt: Receipt) -> int:
         answer, refused = receipt
         self._record(row, now, "sent", detail="; ".join(refused), receipt=answer)
         self._count(row, "sent")
@@ -216,18 +260,18 @@ class Sender:
         logger.info("notification sent", answer=answer)
         if refused:
             logger.error("notification not taken for all addresses", refused=refused)
-        return True
+        return 1
 
-    def _failed(self, row: QueuedNotification, now: datetime, error: SlopewatchError) -> bool:
+    def _failed(self, row: QueuedNotification, now: datetime, error: SlopewatchError) -> int:
         number, logger = row.attempts + 1, self._bound(row)
         gone = isinstance(error, RecipientGoneError)
-        limit = None if gone else self._limit_reached(row, now, number)
+        limit = None if gone else self._retry.limit_reached(now, self._outbox.attempts(row.id))
         reason = f"{error}; {limit}" if limit else str(error)
         if gone or limit:
             self._record(row, now, "failed", detail=reason)
             self._count(row, "failed")
             logger.error("notification failed for good", reason=reason, attempt=number)
-            return True
+            return 1
         retry_at = now + self._retry.wait(number, self._jitter(), error.retry_after)
         self._record(row, now, "failed", detail=reason, retry_at=retry_at)
         self._count(row, "retried")
@@ -240,30 +284,7 @@ class Sender:
                 attempt=number,
                 tried_for=str(self._retry.max_age),
             )
-        return False
-
-    def _limit_reached(self, row: QueuedNotification, now: datetime, number: int) -> str | None:
-        if number >= self._retry.max_attempts:
-            return f"given up after {number} attempts"
-        # Not `created_at`: what was decided while no sender ran has not been tried yet.
-        earlier = self._outbox.attempts(row.id)
-        if earlier and now - earlier[0].at >= self._retry.max_age:
-            return f"given up after {self._retry.max_age}"
-        return None
-
-    def _put_off(
-        self,
-        rows: Sequence[QueuedNotification],
-        now: datetime,
-        reason: str,
-        *,
-        at_once: bool = False,
-    ) -> int:
-        """Give claimed rows back untried, for the first wait or at once."""
-        for row in rows:
-            wait = timedelta(0) if at_once else self._retry.wait(1, self._jitter())
-            self._record(row, now, "failed", detail=f"not tried: {reason}", retry_at=now + wait)
-        return len(rows)
+        return 1
 
     def _record(
         self,
@@ -278,9 +299,7 @@ class Sender:
         """Write it down, with some patience: what is sent and not written down is sent again."""
         for left in reversed(range(_RECORD_TRIES)):
             try:
-                self._outbox.record_attempt(
-                    row.id, self._owner, now, outcome, detail, receipt, retry_at
-                )
+                self._outbox.record_attempt(*_claim(row), now, outcome, detail, receipt, retry_at)
                 return
             except ConflictError as error:
                 self._bound(row).error("claim lost before the record", reason=str(error))
@@ -298,6 +317,22 @@ class Sender:
         return self._logger.bind(
             site=row.site, recipient=row.recipient, channel=row.channel, notification=row.id
         )
+
+
+def _claim(row: QueuedNotification) -> tuple[str, str]:
+    return row.id, row.lease_owner or ""
+
+
+def _in_our_words(error: Exception) -> SlopewatchError:
+    """What is said of a failure; the text of a plug-in's fault may hold addresses."""
+    if isinstance(error, SlopewatchError):
+        return error
+    if isinstance(error, msgspec.MsgspecError):
+        # A newer release may have written it: after the upgrade it can be read.
+        return DeliveryError(
+            "its message cannot be read; run the release that wrote it", retryable=False
+        )
+    return DeliveryError(_where_it_broke(error), retryable=False)
 
 
 def _where_it_broke(error: Exception) -> str:

@@ -14,19 +14,15 @@ from core.clock import SystemClock
 from core.errors import SlopewatchError, UnavailableError
 from core.eventlog import EventLog, TopicSpec, open_log
 from core.events import (
-    ALERTS,
-    ASSESSMENTS,
-    DEAD_LETTERS,
-    OBSERVATIONS,
     ArtifactRef,
     ReleaseActivated,
 )
 from core.stage import Input, Outcome, SiteStore, Stage
 from core.telemetry import Telemetry
+from core.topics import TOPICS
 from core.worker import Worker
 
 S = TypeVar("S")
-TOPICS = (OBSERVATIONS, ASSESSMENTS, ALERTS, DEAD_LETTERS)
 SEND_TIMEOUT_S = 60.0
 LONG = 5_000
 """Records from which on a progress bar is shown."""

@@ -124,7 +124,9 @@ def judge(stretches: Sequence[Stretch]) -> list[Judged]:
 
 def table(judged: Sequence[Judged]) -> list[str]:
     """One line a stretch, under a line of headings."""
-    rows = [("", "release", "available at", "seq", "inputs", "outcomes", "decisions", "verdict")]
+    rows: list[tuple[str, ...]] = [
+        ("", "release", "available at", "seq", "inputs", "outcomes", "decisions", "verdict")
+    ]
     rows += [_row(*one) for one in judged]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [

@@ -13,10 +13,7 @@ from core.artifacts import open_artifacts
 from core.errors import SlopewatchError
 from core.eventlog import EventLog, Record, open_log
 from core.events import (
-    ALERTS,
-    ASSESSMENTS,
     DEAD_LETTERS,
-    OBSERVATIONS,
     DeadLettered,
     Event,
     decode,
@@ -24,9 +21,9 @@ from core.events import (
     identity,
 )
 from core.settings import Service
+from core.topics import TOPICS
 
 Echo = Callable[[str], None]
-TOPICS = (OBSERVATIONS, ASSESSMENTS, ALERTS, DEAD_LETTERS)
 SEND_TIMEOUT_S = 30.0
 
 

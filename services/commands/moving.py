@@ -11,21 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from core.artifacts import open_artifacts
 from core.errors import SettingsError, SlopewatchError
-from core.eventlog import EventLog, TopicSpec, open_log, partition_of
-from core.events import ALERTS, ASSESSMENTS, DEAD_LETTERS, OBSERVATIONS
+from core.eventlog import EventLog, open_log, partition_of
+from core.events import OBSERVATIONS
 from core.ledger import open_ledger, upgrade
 from core.ledger.carrying import Outbox, Place
 from core.ledger.ledger import Ledger
 from core.settings import Service
 from core.stage import Bookmark
 from core.statestore import States, open_states
+from core.topics import TOPICS, topic_specs
 from services.alerting.service import AlertingStage
 from services.commands._moving_files import artifacts_named, copy_artifacts, copy_notes
 from services.commands._moving_log import There, TopicCopy
@@ -45,7 +45,6 @@ INBOXES = {
     AlertingStage.name: AlertingStage.inbox,
 }
 PATIENCE_S = 60.0
-TOPICS = (OBSERVATIONS, ASSESSMENTS, ALERTS, DEAD_LETTERS)
 
 
 class Stores(NamedTuple):
@@ -110,17 +109,10 @@ def _open_new(service: Service, old: EventLog, closing: ExitStack) -> EventLog:
     log = open_log(str(service.log))
     closing.callback(log.close)
     known = log.topics()
-    log.create_topics([spec for spec in _specs(service) if spec.name not in known])
+    log.create_topics([spec for spec in topic_specs(service) if spec.name not in known])
     if log.topic_id(OBSERVATIONS) == old.topic_id(OBSERVATIONS):
         raise SettingsError(f"{service.log} is the log that was used so far: name another one")
     return log
-
-
-def _specs(service: Service) -> list[TopicSpec]:
-    """The topics as the settings make them."""
-    made, days = service.topics, service.topics.dead_letters_days
-    kept = {DEAD_LETTERS: None if days is None else timedelta(days=days)}
-    return [TopicSpec(t, made.partitions, kept.get(t), made.replication) for t in TOPICS]
 
 
 def _open_stores(old: Service, new: Service, closing: ExitStack) -> tuple[Stores, Stores]:

@@ -16,8 +16,9 @@ from core.outlet import DEAD_LETTER_CODES
 from core.parking import LONGEST_BACKOFF
 from core.settings import Service
 from core.telemetry import METRICS, Telemetry
+from core.topics import topic_specs
 from core.worker import LONGEST_GAP
-from services import compose, reference
+from services import reference
 from services.alerting.rules import cusum, velocity
 from services.alerting.sender import Retry
 from services.alerting.thresholds import Limits, ThresholdTable
@@ -152,7 +153,7 @@ def test_figures_of_votes_are_named_in_the_lexicon():
 
 
 def test_topics_that_are_made_are_the_channels():
-    made = {spec.name: spec for spec in compose.TOPICS}
+    made = {spec.name: spec for spec in topic_specs(Service())}
     assert set(made) == {channel.topic for channel in asyncapi.CHANNELS}
     assert all(spec.retention is None for spec in made.values()), "docs/streams.md: kept for ever"
 
@@ -161,7 +162,7 @@ def test_figures_in_the_promises_are_those_of_the_code():
     text = " ".join((DOCS / "streams.md").read_text(encoding="utf-8").split())
     retry = Retry()
     for said in (
-        f"topics of {compose.PARTITIONS} partitions",
+        f"topics of {Service().topics.partitions} partitions",
         f"than its lease ({LogSettings('', '').lease_s:g} s)",
         f"may weigh {LogSettings('', '').max_record_bytes >> 20} MiB",
         f"pass {LARGEST_COMMIT_BYTES >> 10} KiB",

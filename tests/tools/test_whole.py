@@ -2,66 +2,68 @@
 
 import os
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import go_without
 from tools.engine import airflow, groups, pids
-from tools.engine.__main__ import up
-from tools.engine.process import EngineError
-from tools.engine.whole import MARK, Whole
 
+ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240
 
 
-def by_commands(whole: Whole, *words: str) -> str:
-    """What a person's shell is answered."""
-    line = f'. "{whole.folder}/environment"; slopewatch {" ".join(words)}'
+def said_to_a_shell(folder: Path, *words: str) -> str:
+    """What a person is told who follows the advice of `make up`."""
+    line = f'. "{folder}/environment"; slopewatch {" ".join(words)}'
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
     return done.stdout
 
 
-def wait_for_mails(whole: Whole, count: int) -> list[str]:
+def wait_for_mails(folder: Path, count: int) -> list[str]:
     deadline = time.monotonic() + PATIENCE_S
-    while len(mails := sorted((whole.folder / "world" / "mail").glob("*.eml"))) < count:
+    while len(mails := sorted((folder / "world" / "mail").glob("*.eml"))) < count:
         assert time.monotonic() < deadline, f"{len(mails)} of {count} mails"
         time.sleep(0.5)
     return [mail.read_text() for mail in mails]
 
 
+def engine(folder: Path, task: str) -> subprocess.CompletedProcess[str]:
+    """`make up` or `make down`, in another folder."""
+    command = [sys.executable, "-m", "tools.engine", task, str(folder)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("engines")
-def test_a_scheduled_poll_travels_through_kafka_to_an_alert(tmp_path, capsys, monkeypatch):
+def test_a_scheduled_poll_travels_through_kafka_to_an_alert(tmp_path):
     go_without(airflow.missing())
-    monkeypatch.setenv(MARK, "")  # so that it is taken back at the end
-    said: list[str] = []
-    whole = Whole(tmp_path / "engine", said.append)
+    folder = tmp_path / "engine"
     try:
-        up(whole)
-        parts = pids.read(whole.record)
+        first = engine(folder, "up")
+        assert first.returncode == 0, first.stderr
+        parts = pids.read(folder / "pids.json")
         assert [part.name for part in parts if not part.runs] == []
-        mails = wait_for_mails(whole, 2)
-        assert any("Slope that fails" in mail for mail in mails)
-        assert "level=" in by_commands(whole, "log", "tail", "alerts")
-        assert "the ledger is whole" in by_commands(whole, "ledger", "verify")
-        assert "0 dead letters" in by_commands(whole, "dead-letters", "list")
-        assert "main slope:" in by_commands(whole, "report", "--site", "failing")
+        mails = wait_for_mails(folder, 2)
+        assert sum("Slope that fails" in mail for mail in mails) == 1
+        assert "level=" in said_to_a_shell(folder, "log", "tail", "alerts")
+        assert "the ledger is whole" in said_to_a_shell(folder, "ledger", "verify")
+        assert "0 dead letters" in said_to_a_shell(folder, "dead-letters", "list")
+        assert "main slope:" in said_to_a_shell(folder, "report", "--site", "failing")
 
-        up(whole)
-        assert "it is up already" in capsys.readouterr().out
-        assert [part.runs for part in parts] == [True] * len(parts)
+        second = engine(folder, "up")
+        assert "it is up already" in second.stdout
+        assert [part.name for part in parts if not part.runs] == []
 
         os.kill(next(part.pid for part in parts if part.name == "inference-1"), 9)
-        while all(part.runs for part in parts):
-            time.sleep(0.1)
-        with pytest.raises(EngineError, match=r"have ended.*inference-1.*make down"):
-            up(whole)
+        third = engine(folder, "up")
+        assert third.returncode == 1
+        assert "these have ended, see their logs: inference-1; `make down`" in third.stderr
     finally:
-        whole.down()
+        last = engine(folder, "down")
     assert [part.name for part in parts if groups.members(part.pid)] == []
-    assert "inference-1: had ended before" in said
-    assert not whole.record.exists()
-    whole.down()
-    assert said[-1] == "nothing is up"
+    assert "inference-1: had ended before" in last.stdout
+    assert "nothing is up" in engine(folder, "down").stdout

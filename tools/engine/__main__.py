@@ -1,4 +1,4 @@
-"""`python -m tools.engine up|down`: the whole of slopewatch on this machine, and its end."""
+"""`python -m tools.engine up|down [FOLDER]`: the whole of slopewatch here, and its end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 from tools.engine import pids
 from tools.engine.process import EngineError
 from tools.engine.whole import Whole
-
-FOLDER = Path(".engine")
 
 FIRST = """
 Simulated slopes: nothing here is a real place. The engines began empty, and all is forgotten at
@@ -46,9 +44,10 @@ def up(whole: Whole) -> None:
 
 def main() -> None:
     """Entry point: what is wrong is one sentence."""
-    whole = Whole(FOLDER.resolve(), lambda text: print(text, flush=True))
+    task, folder = (*sys.argv[1:], ".engine")[:2]
+    whole = Whole(Path(folder).resolve(), lambda text: print(text, flush=True))
     try:
-        {"up": up, "down": Whole.down}[sys.argv[1]](whole)
+        {"up": up, "down": Whole.down}[task](whole)
     except EngineError as error:
         sys.exit(f"engine: {error}")
     except KeyboardInterrupt:

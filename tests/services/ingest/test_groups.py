@@ -16,7 +16,7 @@ from core.eventlog import open_log
 from core.events import DEAD_LETTERS, OBSERVATIONS, AcquisitionFound, RainfallObserved
 from core.settings import Service, Site, parse_site
 from core.telemetry import Telemetry
-from services.compose import TOPICS
+from core.topics import topic_specs
 from services.demo.standin import StandIn, site_tree
 from services.ingest import http
 from services.ingest.service import Ingest
@@ -42,7 +42,7 @@ def outside(clock: ReplayClock) -> Iterator[StandIn]:
 def ingest(tmp_path: Path, clock: ReplayClock, outside: StandIn) -> Iterator[Ingest]:
     service = Service(data=tmp_path, endpoints=outside.endpoints, memory="memory://").resolved()
     with closing(open_log("memory://")) as log:
-        log.create_topics(TOPICS)
+        log.create_topics(topic_specs(service))
         made = Ingest(service, log, MemoryArtifacts(), clock, Telemetry())
         made.log = log  # type: ignore[attr-defined]
         yield made

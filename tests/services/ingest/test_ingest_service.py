@@ -11,6 +11,7 @@ import pytest
 
 from core.artifacts import MemoryArtifacts
 from core.clock import ReplayClock
+from core.errors import UnavailableError
 from core.eventlog import EventLog, open_log
 from core.events import (
     DEAD_LETTERS,
@@ -21,7 +22,8 @@ from core.events import (
 )
 from core.settings import Service, Site
 from core.telemetry import Telemetry
-from services.compose import TOPICS
+from core.topics import topic_specs
+from services.ingest import saying
 from services.ingest.service import Ingest
 from tests.pipeline import events_of, make_site, records_of
 
@@ -59,7 +61,7 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def log() -> Iterator[EventLog]:
     with closing(open_log("memory://")) as log:
-        log.create_topics(TOPICS)
+        log.create_topics(topic_specs(Service()))
         yield log
 
 
@@ -152,3 +154,29 @@ def test_days_of_a_backfill_that_are_watched_catch_up(
     late = [data.day for data in closed if data.catching_up]
     assert (min(late), max(late)) == (site.watched_from, last - timedelta(days=1))
     assert closed[-1].day == last
+
+
+def test_what_the_log_did_not_take_is_asked_and_said_again(
+    tmp_path: Path, site: Site, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rain", "level"):
+        (tmp_path / f"{name}.csv").write_text(rows(50))
+    service = ingest(tmp_path, log, ReplayClock(NOW), Telemetry())
+
+    def full(*_: object) -> None:
+        raise UnavailableError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saying, "append", full)
+        patch.setattr("services.ingest.service.append", full)
+        for call in (service.tick, service.close_days, service.begin):
+            with pytest.raises(UnavailableError):
+                call(site)
+        (poll,) = service.news([site], "rainfall").values()
+        assert poll.failed == {"ingest": "the disk is full"}
+    assert not records_of(log, OBSERVATIONS)
+    assert service.closed_until([site]) is None
+    assert not list((tmp_path / "var" / "memory").rglob("feeds/*/*"))
+    service.tick(site)
+    assert days_of(log, RainfallObserved) == days_of(log, LevelObserved) == 50
+    assert days_of(log, DayClosed) == 59
