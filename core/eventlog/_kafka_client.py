@@ -32,7 +32,13 @@ def connected(make: Callable[..., T], config: Mapping[str, Any]) -> T:
     networks: list[KafkaNetClient] = []
 
     def network(**given: Any) -> KafkaNetClient:
-        made = KafkaNetClient(**given)
+        # A connection may take as long as an answer; by itself up to 30 s after some failures.
+        longest = given["request_timeout_ms"]
+        made = KafkaNetClient(
+            **given,
+            socket_connection_setup_timeout_ms=longest,
+            socket_connection_setup_timeout_max_ms=longest,
+        )
         networks.append(made)
         # Two settings that it takes and does not pass on: a topic that somebody deleted would be
         # made again with the broker's own partitions, by the next look for its leader.

@@ -19,20 +19,21 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 
 from core.clock import Clock
 from core.errors import ConflictError, SlopewatchError
-from core.ledger import Attempt, QueuedNotification
+from core.ledger import QueuedNotification
 from core.ledger.outbox import FinalOutcome
 from core.telemetry import Telemetry
 from services.alerting.notifier import DeliveryError, Notifier, Receipt, RecipientGoneError
+from services.alerting.outbox import Outbox
 from services.alerting.overtaking import overtaken_by, read
 from services.alerting.retry import Retry
 
@@ -42,47 +43,6 @@ Resolve = Callable[[str, str], Notifier]
 Lane = tuple[str, str]
 
 _RECORD_TRIES = 3
-
-
-class Outbox(Protocol):
-    """What a sender needs of `core.ledger.ledger.Ledger`."""
-
-    def due_notifications(
-        self, now: datetime, limit: int, owner: str, lease_s: float
-    ) -> list[QueuedNotification]:
-        """Claim due notifications, one of each recipient."""
-        ...
-
-    def renew_claims(
-        self, claims: Collection[tuple[str, str]], now: datetime, lease_s: float
-    ) -> int:
-        """Claim (id, owner) for longer; how many still are the owner's."""
-        ...
-
-    def give_back(self, notification_id: str, owner: str) -> None:
-        """Take back a claim of which nothing came."""
-        ...
-
-    def later_notifications(self, one: QueuedNotification) -> list[QueuedNotification]:
-        """What was decided after it for its recipient."""
-        ...
-
-    def record_attempt(
-        self,
-        notification_id: str,
-        owner: str,
-        at: datetime,
-        outcome: FinalOutcome,
-        detail: str = "",
-        receipt: str = "",
-        retry_at: datetime | None = None,
-    ) -> None:
-        """Write down what came of one."""
-        ...
-
-    def attempts(self, notification_id: str) -> list[Attempt]:
-        """What was written down about one."""
-        ...
 
 
 class _Moment(NamedTuple):
@@ -183,6 +143,8 @@ class Sender:
     def _start(self, now: datetime) -> int:
         """Claim one due row of each free lane and begin to send it; returns how many."""
         self._renew()
+        if self._closing.is_set():
+            return 0
         free = self._slots - len(self._under_way)
         # A name for each claim: what an earlier one did must not be taken for this one's.
         owner = f"{self._owner}-{next(self._claims)}"
