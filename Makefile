@@ -4,7 +4,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 FRESH ?=
 
-.PHONY: help demo up down kafka test test-slow bench lint format docs calibrate clean
+.PHONY: help demo up down kafka test test-slow bench lint format docs calibrate clean chaos
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -30,6 +30,9 @@ test: $(VENV)/.dev ## everything that must hold: style, types, architecture, tes
 
 test-slow: $(VENV)/.dev ## the long forms of the suites
 	$(BIN)/pytest -n 2 --dist loadgroup -m slow
+
+chaos: $(VENV)/.dev ## a season on the real engines under 220 faults (some 20 minutes)
+	$(BIN)/python -m tests.chaos.engine.play
 
 bench: $(VENV)/.dev ## measure; every benchmark prints its conditions and its peer
 	$(BIN)/python -m benchmarks

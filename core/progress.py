@@ -28,13 +28,12 @@ class Behind(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """One partition of the topic with this identity, read up to `next`.
+    """One partition, read up to `next`.
 
     `sites` have taken in all that is theirs below `next`, and their bookmarks stood at this offset
     (-1 without one) or later; `behind` have not.
     """
 
-    topic_id: str
     next: int = 0
     sites: dict[str, int] = {}
     behind: dict[str, Behind] = {}
@@ -50,44 +49,49 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class ProgressNotes:
-    """The progress of one stage, one note a partition; without notes nothing is remembered."""
+    """The progress of one stage, one note for each partition of each topic, by its identity.
+
+    Without notes nothing is remembered.
+    """
 
     def __init__(self, notes: Notes | None, stage: str) -> None:
         self._notes = notes
         self._stage = stage
-        self._put: dict[int, Progress] = {}
+        self._put: dict[str, Progress] = {}
         self._put_at = 0.0
 
-    def get(self, partition: int, topic_id: str) -> Progress:
-        """Progress in the topic with this identity, its beginning where none was noted.
+    def get(self, topic_id: str, partition: int) -> Progress:
+        """Progress in a partition, its beginning where none was noted.
 
         Raises UnavailableError when the notes are out of reach.
         """
-        name = self._name(partition)
+        name = self._name(topic_id, partition)
         content = self._notes.get(name) if self._notes else None
         try:
-            found = msgspec.json.decode(content, type=Progress) if content else Progress(topic_id)
+            return msgspec.json.decode(content, type=Progress) if content else Progress()
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             structlog.get_logger().warning("progress not readable", note=name, reason=str(error))
-            found = Progress(topic_id)
-        return found if found.topic_id == topic_id else Progress(topic_id)
+            return Progress()
 
-    def put(self, progress: Mapping[int, Progress], *, at_once: bool = False) -> None:
+    def put(
+        self, topic_id: str, progress: Mapping[int, Progress], *, at_once: bool = False
+    ) -> None:
         """Note progress by partition: at once what stands still and why, the rest now and then."""
         if self._notes is None:
             return
         soon = at_once or time.monotonic() >= self._put_at + NOTE_EVERY_S
         try:
             for partition, new in progress.items():
-                old = self._put.get(partition)
+                name = self._name(topic_id, partition)
+                old = self._put.get(name)
                 if new != old and (soon or old is None or new.reasons != old.reasons):
-                    self._notes.put(self._name(partition), msgspec.json.encode(new))
-                    self._put[partition] = new
+                    self._notes.put(name, msgspec.json.encode(new))
+                    self._put[name] = new
         except UnavailableError as error:
             # It only saves reading, and the next step tries again.
             structlog.get_logger().info("progress not noted", reason=str(error))
         if soon:
             self._put_at = time.monotonic()
 
-    def _name(self, partition: int) -> str:
-        return f"reading/{self._stage}/{partition}"
+    def _name(self, topic_id: str, partition: int) -> str:
+        return f"reading/{self._stage}/{topic_id}/{partition}"

@@ -99,7 +99,7 @@ METRICS = (
         "slopewatch_notifications_total",
         "counter",
         ("channel", "outcome"),
-        "sendings by outcome: sent, repeated (perhaps sent before), retried, failed",
+        "sendings by outcome: sent, repeated (perhaps before), retried, failed, suppressed",
     ),
 )
 

@@ -75,13 +75,13 @@ class Worker(Generic[S]):
         self._sites: dict[str, Intake[S]] = {}
         self._parked = Parking(clock, backoff)
         self._gaps: dict[str, datetime] = {}
+        self._topic_id = ""
         self._notes = ProgressNotes(notes, stage.name)
         self._noted: dict[int, int] = {}
         self._asked_lag_at = 0.0
         self._shown: set[str] = set()
         self._next: dict[int, int] = {}
         self._ends: dict[int, int] = {}
-        self._topic_id = ""
         self._joined = False
         self._broken = False
         self._partitions = log.topics()[stage.inbox].partitions
@@ -154,14 +154,14 @@ class Worker(Generic[S]):
             self._settle(name)
         self._note_gaps()
         self._commit_group()
-        self._notes.put(self._progress())
+        self._notes.put(self._topic_id, self._progress())
         self._report()
         return len(records)
 
     def close(self) -> None:
         """Let go of sites and partitions at once."""
         if self._joined:
-            self._notes.put(self._progress(), at_once=True)
+            self._notes.put(self._topic_id, self._progress(), at_once=True)
         self._joined = False
         self._close_sites(list(self._sites))
         self._consumer.close()
@@ -202,10 +202,10 @@ class Worker(Generic[S]):
         known = set(self._stage.sites())
         for partition in partitions:
             own = {name for name in known if self._partition(name) == partition}
-            noted = self._notes.get(partition, self._topic_id)
+            noted = self._notes.get(self._topic_id, partition)
             if noted.sites and not own:
                 self._logger.warning("the store lacks all sites: all is read", partition=partition)
-                noted = Progress(self._topic_id)
+                noted = Progress()
             self._next[partition] = max(noted.next, begins[partition])
             for name in sorted(own):
                 self._reopen(name, noted)
@@ -229,7 +229,7 @@ class Worker(Generic[S]):
 
     def on_revoked(self, partitions: set[int]) -> None:
         """Close the sites of the lost partitions."""
-        self._notes.put(self._progress(), at_once=True)
+        self._notes.put(self._topic_id, self._progress(), at_once=True)
         self._joined = False
         self._noted = {}
         for partition in partitions:
@@ -351,7 +351,7 @@ class Worker(Generic[S]):
     def _progress(self) -> dict[int, Progress]:
         """How far this worker is, by partition."""
         behind = self._behind()
-        made = {p: Progress(self._topic_id, reached, {}, {}) for p, reached in self._next.items()}
+        made = {p: Progress(reached, {}, {}) for p, reached in self._next.items()}
         for name, one in behind.items():
             made[self._partition(name)].behind[name] = one
         for name, site in self._sites.items():

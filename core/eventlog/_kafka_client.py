@@ -29,9 +29,35 @@ def connected(make: Callable[..., T], config: Mapping[str, Any]) -> T:
     One that finds none is closed: by itself kafka-python 3.0.12 leaves a thread behind which goes
     on trying for ever. Raises UnavailableError, or SettingsError for what no other try can mend.
     """
-    networks: list[KafkaNetClient] = []
+    network = _Network()
+    try:
+        return make(**config, kafka_client=network)
+    except (kafka.KafkaError, OSError) as error:
+        network.close()
+        reason = network.reason or error
+        if isinstance(reason, _REFUSED) or not isinstance(error, kafka.KafkaTimeoutError):
+            raise in_our_words(reason) from error
+        servers = ", ".join(config["bootstrap_servers"])
+        hint = "; it may be the login that it refuses" if "sasl_mechanism" in config else ""
+        raise UnavailableError(
+            f"no Kafka broker answers at {servers}: {_said(reason)}{hint}"
+        ) from error
+    except BaseException:
+        network.close()
+        raise
 
-    def network(**given: Any) -> KafkaNetClient:
+
+class _Network:
+    """Makes the connections of one client, and knows why there is none.
+
+    kafka-python 3.0.12 keeps the reason to itself while it looks for a first broker.
+    """
+
+    def __init__(self) -> None:
+        self._made: list[KafkaNetClient] = []
+        self._failures: dict[type, Exception] = {}
+
+    def __call__(self, **given: Any) -> KafkaNetClient:
         # A connection may take as long as an answer; by itself up to 30 s after some failures.
         longest = given["request_timeout_ms"]
         made = KafkaNetClient(
@@ -39,25 +65,43 @@ def connected(make: Callable[..., T], config: Mapping[str, Any]) -> T:
             socket_connection_setup_timeout_ms=longest,
             socket_connection_setup_timeout_max_ms=longest,
         )
-        networks.append(made)
+        self._made.append(made)
         # Two settings that it takes and does not pass on: a topic that somebody deleted would be
         # made again with the broker's own partitions, by the next look for its leader.
         passed = {name: given[name] for name in _NOT_PASSED_ON if name in given}
         made._manager.cluster.config.update(passed)
+        connect = made._manager.get_connection
+
+        def get_connection(*wanted: Any, **how: Any) -> Any:
+            connection = connect(*wanted, **how)
+            connection.init_future.add_errback(self._note)
+            return connection
+
+        made._manager.get_connection = get_connection
         return made
 
-    try:
-        with trouble():
-            return make(**config, kafka_client=network)
-    except BaseException:
-        for one in networks:
+    def _note(self, error: Exception) -> None:
+        self._failures.setdefault(type(error), error)
+
+    @property
+    def reason(self) -> Exception | None:
+        """Why no connection came about: a refusal, if there was one, else the first failure."""
+        failures = list(self._failures.values())
+        refusals = [failure for failure in failures if isinstance(failure, _REFUSED)]
+        return next(iter(refusals + failures), None)
+
+    def close(self) -> None:
+        for one in self._made:
             one.close()
-        raise
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
 
 
 def in_our_words(error: Exception) -> SlopewatchError:
     """What a failed call to the broker means: refused for good, or out of reach just now."""
-    what = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+    what = _said(error)
     if isinstance(error, kafka.NodeNotReadyError):
         what = "there is no connection to it"
     if isinstance(error, kafka.KafkaConfigurationError):

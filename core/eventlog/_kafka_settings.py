@@ -27,6 +27,7 @@ _SECURITY: Final = {
     "sasl_tls": "SASL_SSL",
 }
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_LOGIN: Final = ("mechanism", "user")
 _FILES: Final = {"ca": "ssl_cafile", "cert": "ssl_certfile", "key": "ssl_keyfile"}
 _NUMBERS: Final = {
     "lease_s": 10.0,
@@ -35,7 +36,7 @@ _NUMBERS: Final = {
     "answer_s": 10.0,
     "max_record_bytes": 1_048_576.0,
 }
-_WORDS: Final = ("security", "mechanism", "user", *_FILES)
+_WORDS: Final = ("security", *_LOGIN, *_FILES)
 _HOSTS: Final = re.compile(r"[^,:@/?#]+:[0-9]{1,5}(,[^,:@/?#]+:[0-9]{1,5})*")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
@@ -66,6 +67,8 @@ class KafkaSettings:
         SettingsError names what is wrong; neither it nor `repr` ever holds a password.
         """
         parts = urlsplit(url)
+        # Errors repeat no setting as a whole: one may be a password that somebody tried there.
+        url = url.partition("?")[0]
         if "@" in parts.netloc:
             raise SettingsError(
                 f"the event log's url holds a login: write user=NAME behind the question mark, and "
@@ -156,7 +159,7 @@ def _security(url: str, found: Mapping[str, str]) -> dict[str, Any]:
             f"event log url {url!r}: security takes {', '.join(_SECURITY)}, not {chosen!r}"
         )
     sasl, tls = chosen.startswith("sasl"), chosen.endswith("tls")
-    unused = [w for w in found if (w in _FILES and not tls) or (w == "mechanism" and not sasl)]
+    unused = [w for w in found if (w in _FILES and not tls) or (w in _LOGIN and not sasl)]
     if unused:
         raise SettingsError(
             f"event log url {url!r}: {', '.join(unused)} has no use with security={chosen}"

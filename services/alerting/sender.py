@@ -115,18 +115,19 @@ class Sender:
             self.close()
 
     def step(self, now: datetime, patience_s: float | None = None) -> int:
-        """Claim what is due and send it; returns the number of sendings that were written down.
+        """Claim what each recipient is due first and send it; returns how many were written down.
 
-        Goes on until nothing is due and all have ended, or with `patience_s` waits only that long
-        for the first: a slow one then goes on beside the next steps. Raises what the outbox raises.
+        Waits for all of them, or with `patience_s` only that long for the first: a slow one then
+        goes on beside the next steps. Raises what the outbox raises.
         """
         self._moment = _Moment.at(now)
+        self._start(now)
         if patience_s is not None:
-            self._start(now)
             return self._reap(patience_s)
         done = 0
-        while self._start(now) or self._under_way:
+        while self._under_way:
             done += self._reap(self._lease_s)
+            self._renew()
         return done
 
     def close(self) -> None:
@@ -140,25 +141,20 @@ class Sender:
         self._pool.shutdown(wait=True)
         self._under_way.clear()
 
-    def _start(self, now: datetime) -> int:
-        """Claim one due row of each free lane and begin to send it; returns how many."""
+    def _start(self, now: datetime) -> None:
+        """Claim one due row of each free lane and begin to send it."""
         self._renew()
-        if self._closing.is_set():
-            return 0
         free = self._slots - len(self._under_way)
         # A name for each claim: what an earlier one did must not be taken for this one's.
         owner = f"{self._owner}-{next(self._claims)}"
         rows = self._outbox.due_notifications(now, free, owner, self._lease_s) if free else []
-        started = 0
         for row in rows:
             lane = row.site, row.recipient
             if lane in self._under_way:
                 # Its lease was lost to another sender, who is done while it still hangs here.
                 self._outbox.give_back(row.id, owner)
-                continue
-            self._under_way[lane] = _UnderWay(row, self._pool.submit(self._deliver, row, now))
-            started += 1
-        return started
+            else:
+                self._under_way[lane] = _UnderWay(row, self._pool.submit(self._deliver, row, now))
 
     def _renew(self) -> None:
         """Go on claiming what is under way, however long it takes."""

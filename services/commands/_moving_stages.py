@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from core.artifacts import Artifacts
 from core.clock import SystemClock
 from core.errors import SlopewatchError
-from core.eventlog import EventLog
+from core.eventlog import EventLog, partition_of
 from core.ledger.ledger import Ledger
+from core.notes import Notes, open_notes
+from core.progress import Progress, ProgressNotes
 from core.settings import Service
 from core.stage import Stage
 from core.statestore import States
@@ -30,7 +32,7 @@ BEAT_S = 0.5
 class Reader(Worker[S]):
     """A worker that also says what it has not read."""
 
-    def __init__(self, log: EventLog, stage: Stage[S], artifacts: Artifacts) -> None:
+    def __init__(self, log: EventLog, stage: Stage[S], artifacts: Artifacts, notes: Notes) -> None:
         super().__init__(
             log,
             stage,
@@ -38,6 +40,7 @@ class Reader(Worker[S]):
             SystemClock(),
             Telemetry(),
             member=f"{stage.name}-{MEMBER}",
+            notes=notes,
             backoff=timedelta(days=1),
         )
         self.name = stage.name
@@ -47,14 +50,12 @@ class Reader(Worker[S]):
         return self._consumer.assignment() == frozenset(range(self._partitions))
 
     def at_end(self) -> bool:
-        """Whether every partition was read to its end."""
-        inbox = self._stage.inbox
-        first, end = self._log.beginning(inbox), self._log.end(inbox)
-        return all(first[p] == stop or self._next.get(p, 0) >= stop for p, stop in end.items())
+        """Whether every partition was read to its end, also by sites that have to catch up."""
+        return self._at_end()
 
     def standing(self) -> dict[str, str]:
-        """Sites that stand still, with the reason."""
-        return {name: parked.reason for name, parked in self._parked.items()}
+        """Sites that stand still, with the reason; not those that only catch up."""
+        return {name: parked.reason for name, parked in self._parked.items() if parked.attempt}
 
     def waiting(self) -> dict[str, str]:
         """Sites that hold an outcome whose predecessor has not come, with the reason."""
@@ -87,9 +88,10 @@ class OldHouse:
             InferenceStage(states, artifacts, service.thinning),
             AlertingStage(ledger, artifacts),
         ]
+        notes = open_notes(str(service.memory))
         self._readers: list[Reader[Any]] = []
         for stage in stages:
-            self._readers.append(reader := Reader(log, stage, artifacts))
+            self._readers.append(reader := Reader(log, stage, artifacts, notes))
             self._closing.callback(reader.close)
 
     def drain(self, moved: Callable[[str], Collection[str]]) -> None:
@@ -168,3 +170,14 @@ def note_read(
         consumer.commit({p: max(end, consumer.committed(p) or 0) for p, end in ends.items()})
     finally:
         consumer.close()
+
+
+def note_progress(
+    notes: Notes, stage: str, topic_id: str, ends: Mapping[int, int], sites: Collection[str]
+) -> None:
+    """Note that `sites` have read the new log to its ends, so that nothing of it is read again."""
+    read = {p: Progress(end, {}, {}) for p, end in ends.items()}
+    for name in sites:
+        partition = partition_of(name, len(ends))
+        read[partition].sites[name] = ends[partition] - 1
+    ProgressNotes(notes, stage).put(topic_id, read, at_once=True)

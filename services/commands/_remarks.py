@@ -41,9 +41,10 @@ def service_remarks(service: Service) -> Iterator[Remark]:
 
     known = {
         "log": tuple(schemes()),
-        "state": ("file", "memory"),
-        "ledger": ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"),
-        "artifacts": ("file", "memory"),
+        "state": ("file", "s3", "memory"),
+        "ledger": ("sqlite", "postgresql"),
+        "artifacts": ("file", "s3", "memory"),
+        "memory": ("file", "s3", "memory"),
     }
     for field, accepted in known.items():
         scheme = str(getattr(service, field)).partition("://")[0]

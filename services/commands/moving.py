@@ -22,6 +22,7 @@ from core.events import OBSERVATIONS
 from core.ledger import open_ledger, upgrade
 from core.ledger.carrying import Outbox, Place
 from core.ledger.ledger import Ledger
+from core.notes import open_notes
 from core.settings import Service
 from core.stage import Bookmark
 from core.statestore import States, open_states
@@ -29,7 +30,7 @@ from core.topics import TOPICS, topic_specs
 from services.alerting.service import AlertingStage
 from services.commands._moving_files import artifacts_named, copy_artifacts, copy_notes
 from services.commands._moving_log import There, TopicCopy
-from services.commands._moving_stages import OldHouse, note_read
+from services.commands._moving_stages import OldHouse, note_progress, note_read
 from services.commands._moving_stores import (
     copy_ledger,
     copy_states,
@@ -206,8 +207,13 @@ class _Move:
                 appended = topic.append(look, house.beat)
                 self._echo(f"{topic.topic}: {appended} of {topic.records} records copied")
             there = {topic.topic: topic.check() for topic in topics}
+            notes = open_notes(str(self._to.memory))
             for stage, inbox in INBOXES.items():
-                note_read(self._new, stage, inbox, there[inbox].ends, self._patience_s)
+                found = there[inbox].ends
+                note_read(self._new, stage, inbox, found, self._patience_s)
+                ends = {p: found.get(p, 0) for p in range(self._new.topics()[inbox].partitions)}
+                sites = self._home.marks()[stage].keys()
+                note_progress(notes, stage, self._new_ids[stage], ends, sites)
         finally:
             house.close()
         if any(topic.grown() for topic in topics):

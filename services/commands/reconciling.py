@@ -73,13 +73,18 @@ def _account(log: EventLog, site: Site, since: date, until: date) -> Account:
 
 
 def _newest(log: EventLog, topic: str, site: str, since: date) -> Iterator[Event]:
-    """A site's events that were put on the log since a day: the log's end, page by page."""
+    """A site's events that were put on the log since a day, from the log's end, page by page.
+
+    Only the site's own events say when to stop: its neighbours' history may have come after them.
+    """
     partition = partition_of(site, log.topics()[topic].partitions)
     first, stop = log.beginning(topic)[partition], log.end(topic)[partition]
     while stop > first:
         start = max(first, stop - PAGE)
         oldest = None
         for record in log.read(topic, partition, start, stop):
+            if record.key != site:
+                continue
             try:
                 event = decode(record.value)
             except SlopewatchError as error:
@@ -87,7 +92,7 @@ def _newest(log: EventLog, topic: str, site: str, since: date) -> Iterator[Event
                 structlog.get_logger().warning("unreadable event", at=place, reason=str(error))
                 continue
             oldest = oldest or event.processed_at.date()
-            if record.key == site and event.processed_at.date() >= since:
+            if event.processed_at.date() >= since:
                 yield event
         if oldest is not None and oldest < since:
             return

@@ -95,7 +95,8 @@ def live_one_day(app: Slopewatch, scheduler: Scheduler) -> None:
     if app.pass_deadlines():
         app.settle()
     if app.sender is not None:
-        app.sender.step(app.clock.now())
+        while app.sender.step(app.clock.now()):
+            pass
 
 
 def _days(after: date, last: date) -> list[date]:

@@ -131,11 +131,19 @@ def commit_some(url: str, site: str, times: int, won: Queue[int]) -> None:
 def claim_all(url: str, owner: str, found: Queue[list[str]]) -> None:
     """A sender that empties the outbox, a few rows at a time."""
     ledger = open_ledger(url)
-    ids: list[str] = []
-    while rows := ledger.due_notifications(NOW, 3, owner, 3600):
-        ids += [row.id for row in rows]
+    ids = drain(ledger, owner, 3)
     ledger.close()
     found.put(ids)
+
+
+def drain(ledger: Ledger, owner: str, limit: int) -> list[str]:
+    """Claim and send until nothing is left, whoever has it at the moment."""
+    ids: list[str] = []
+    while any(row.outcome == "queued" for row in ledger.notifications()):
+        for row in ledger.due_notifications(NOW, limit, owner, 3600):
+            ledger.record_attempt(row.id, owner, NOW, "sent")
+            ids.append(row.id)
+    return ids
 
 
 class LedgerContract:
@@ -181,10 +189,27 @@ class LedgerContract:
 
     def test_inputs_taken_in_are_known_by_site_and_id(self, ledger: Ledger) -> None:
         write(ledger, [1, 2])
-        store = ledger.site("a")
+        store, other = ledger.site("a"), ledger.site("b")
+        with pytest.raises(ConflictError, match="site a: open it"):
+            store.seen("a-input-2")
+        store.open(), other.open()
         assert store.seen("a-input-2")
         assert not store.seen("a-input-3")
-        assert not ledger.site("b").seen("a-input-2")
+        assert not other.seen("a-input-2")
+
+    @pytest.mark.parametrize("seqs", [[1], []])
+    def test_what_another_holder_took_in_is_known_by_opening_again(
+        self, ledger: Ledger, seqs: list[int]
+    ) -> None:
+        write(ledger, seqs)
+        store = ledger.site("a")
+        store.open()
+        write(ledger, [2])  # by a holder that may die before it emits the outcome
+        for one in ("a-input-2", "a-input-3"):
+            with pytest.raises(ConflictError, match="site a: another worker committed"):
+                store.seen(one)
+        assert store.open().outcomes == (outcome(2),)
+        assert store.seen("a-input-2")
 
     def test_a_commit_without_decisions_moves_the_bookmark_only(self, ledger: Ledger) -> None:
         state = write(ledger, [1])
@@ -425,6 +450,7 @@ class LedgerContract:
             message(4, outcome="suppressed"),
             message(5, not_before=NOW - timedelta(microseconds=1)),
         )
+        rows = tuple(replace(row, recipient=f"r{row.seq}") for row in rows)
         store.commit(replace(state, notifications=rows), bookmark(1), [], ())
         claimed = ledger.due_notifications(NOW, 10, "one", 60)
         assert [row.seq for row in claimed] == [2, 5, 1]
@@ -434,6 +460,65 @@ class LedgerContract:
         assert ledger.due_notifications(NOW, 10, "two", 60) == []
         assert [row.seq for row in ledger.due_notifications(later, 1, "two", 60)] == [2]
         assert [row.seq for row in ledger.notifications("a")] == [1, 2, 3, 4, 5]
+
+    def test_to_one_recipient_one_is_lent_at_a_time(self, ledger: Ledger) -> None:
+        write(ledger, [1, 2])
+        write(ledger, [1], "b")
+        claimed = ledger.due_notifications(NOW, 9, "one", 60)
+        assert [row.id for row in claimed] == ["a-1", "b-1"]
+        store = ledger.site("a")
+        rise = think(store.open().state, 3, urgent=True)
+        store.commit(rise, bookmark(3), [], ())
+        assert ledger.due_notifications(NOW, 9, "two", 60) == []
+        ledger.record_attempt("a-1", "one", NOW, "failed", retry_at=NOW + timedelta(minutes=1))
+        assert [row.id for row in ledger.due_notifications(NOW, 9, "two", 60)] == ["a-3"]
+
+    def test_what_was_decided_later_for_a_recipient_is_found(self, ledger: Ledger) -> None:
+        write(ledger, range(1, 5))
+        write(ledger, [9], "b")
+        state = ledger.site("a").open().state
+        other = replace(state, notifications=(message(5, recipient="other"),))
+        store = ledger.site("a")
+        store.open()
+        store.commit(other, bookmark(5), [], ())
+        (third,) = [row for row in ledger.notifications("a") if row.seq == 3]
+        (first,) = ledger.due_notifications(NOW, 1, "one", 60)
+        assert [row.id for row in ledger.later_notifications(first)] == ["a-2", "a-3", "a-4"]
+        assert [row.id for row in ledger.later_notifications(third)] == ["a-4"]
+        ledger.record_attempt("a-1", "one", NOW, "sent")
+        (second,) = ledger.due_notifications(NOW, 1, "one", 60)
+        ledger.record_attempt("a-2", "one", NOW, "suppressed", "overtaken")
+        assert [row.id for row in ledger.later_notifications(first)] == ["a-3", "a-4"]
+        assert [row.id for row in ledger.later_notifications(second)] == ["a-3", "a-4"]
+
+    def test_a_claim_is_renewed_until_another_has_it(self, ledger: Ledger) -> None:
+        write(ledger, [1])
+        (row,) = ledger.due_notifications(NOW, 9, "slow", 60)
+        mine, late = [(row.id, "slow")], NOW + timedelta(seconds=90)
+        assert ledger.renew_claims(mine, NOW + timedelta(seconds=59), 60) == 1
+        assert ledger.due_notifications(late, 9, "next", 60) == []
+        much_later = NOW + timedelta(hours=1)
+        assert ledger.renew_claims(mine, much_later, 60) == 1  # nobody claimed it meanwhile
+        assert ledger.due_notifications(much_later, 9, "next", 60) == []
+        after = much_later + timedelta(seconds=60)
+        assert len(ledger.due_notifications(after, 9, "next", 60)) == 1
+        assert ledger.renew_claims(mine, after, 600) == 0
+        assert ledger.renew_claims([*mine, (row.id, "next")], after, 600) == 1
+        ledger.record_attempt(row.id, "next", after, "sent")
+        assert ledger.renew_claims([(row.id, "next")], after, 600) == 0
+
+    def test_a_claim_given_back_is_as_if_it_had_not_been(self, ledger: Ledger) -> None:
+        write(ledger, [1])
+        (before,) = ledger.notifications()
+        ledger.due_notifications(NOW, 9, "one", 60)
+        ledger.give_back("a-1", "stranger")
+        assert ledger.due_notifications(NOW, 9, "two", 60) == []
+        ledger.give_back("a-1", "one")
+        assert ledger.notifications() == [before]
+        assert ledger.attempts("a-1") == []
+        with pytest.raises(ConflictError):
+            ledger.record_attempt("a-1", "one", NOW, "sent")
+        assert len(ledger.due_notifications(NOW, 9, "two", 60)) == 1
 
     def test_a_lease_that_ran_out_is_lent_again(self, ledger: Ledger) -> None:
         write(ledger, [1])
@@ -488,15 +573,41 @@ class LedgerContract:
     def test_two_threads_never_claim_the_same(self, ledger: Ledger) -> None:
         write(ledger, range(1, 61), cut=60)
 
-        def sender(owner: str) -> list[str]:
-            ids: list[str] = []
-            while rows := ledger.due_notifications(NOW, 2, owner, 3600):
-                ids += [row.id for row in rows]
-            return ids
-
         with ThreadPoolExecutor(4) as pool:
-            found = [one for ids in pool.map(sender, "abcd") for one in ids]
+            senders = [pool.submit(drain, ledger, owner, 2) for owner in "abcd"]
+        found = [one for sender in senders for one in sender.result()]
         assert len(found) == len(set(found)) == 60
+
+    def test_two_threads_never_serve_one_recipient_at_once(self, ledger: Ledger) -> None:
+        write(ledger, range(1, 41), cut=40)
+        under_way, beside, order = threading.Lock(), [], []
+
+        def sender(owner: str) -> None:
+            while len(order) < 60:
+                for row in ledger.due_notifications(NOW, 2, owner, 3600):
+                    alone = under_way.acquire(blocking=False)
+                    order.append(row.id)
+                    ledger.attempts(row.id)  # takes its time
+                    if alone:
+                        under_way.release()
+                    else:
+                        beside.append(row.id)
+                    ledger.record_attempt(row.id, owner, NOW, "sent")
+
+        def decide() -> None:
+            for seq in range(41, 61):
+                store = ledger.site("a")
+                rise = think(store.open().state, seq, urgent=True)
+                store.commit(rise, bookmark(seq), [], ())
+
+        with ThreadPoolExecutor(5) as pool:
+            ends = [pool.submit(sender, owner) for owner in "abcd"]
+            ends.append(pool.submit(decide))
+        for end in ends:
+            end.result()
+        assert beside == []
+        rises = [one for one in order if int(one[2:]) > 40]
+        assert rises == [f"a-{seq}" for seq in range(41, 61)]
 
     def test_two_processes_never_claim_the_same(self, ledger: Ledger, url: str) -> None:
         write(ledger, range(1, 121), cut=60)
@@ -570,6 +681,7 @@ class LedgerContract:
             assert len(ledger.due_deadlines(NOW)) == seq
             assert held.outcomes == (outcome(seq),)
             store = ledger.site("a")
+            store.open()
             assert store.seen(f"a-input-{seq}")
             assert not store.seen(f"a-input-{seq + 1}")
 

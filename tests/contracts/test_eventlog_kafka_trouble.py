@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -61,6 +61,16 @@ def made(url: str) -> EventLog:
     return log
 
 
+@contextmanager
+def standing_still(broker: Broker) -> Iterator[None]:
+    broker.pause()
+    try:
+        time.sleep(0.3)  # its threads stop one after the other
+        yield
+    finally:
+        broker.resume()
+
+
 def test_nothing_is_lost_or_doubled_over_a_kill_and_a_quick_restart(broker: Broker) -> None:
     with closing(made(url_on(broker))) as log, ThreadPoolExecutor() as pool:
         producer = log.producer()
@@ -92,8 +102,7 @@ def test_after_a_lost_record_a_producer_takes_and_appends_nothing_more(broker: B
         sure = [producer.send("t", "site", str(n).encode()) for n in range(1, 50)]
         for receipt in sure:
             receipt.wait(PATIENCE_S)
-        broker.pause()
-        try:
+        with standing_still(broker):
             doubtful = [producer.send("t", "site", str(n).encode()) for n in range(50, 1000)]
             with pytest.raises(UnavailableError):
                 doubtful[-1].wait(PATIENCE_S)
@@ -102,8 +111,6 @@ def test_after_a_lost_record_a_producer_takes_and_appends_nothing_more(broker: B
             began = time.monotonic()
             producer.discard()
             assert time.monotonic() - began < QUICK_S
-        finally:
-            broker.resume()
         with pytest.raises(SlopewatchError):
             producer.send("t", "site", b"late")
         time.sleep(1)
@@ -117,15 +124,12 @@ def test_closing_a_producer_has_a_limit(broker: Broker) -> None:
     with closing(made(url_on(broker))) as log:
         producer = log.producer()
         producer.send("t", "site", b"0").wait(PATIENCE_S)
-        broker.pause()
-        try:
+        with standing_still(broker):
             producer.send("t", "site", b"1")
             began = time.monotonic()
             with pytest.raises(UnavailableError, match="within 1 s"):
                 producer.close(1)
             assert time.monotonic() - began < QUICK_S
-        finally:
-            broker.resume()
 
 
 def pour(producer: Producer) -> None:
@@ -138,12 +142,8 @@ def test_what_is_on_its_way_has_a_limit(broker: Broker, monkeypatch: pytest.Monk
     with closing(made(url_on(broker, answer_s=1))) as log:
         producer = log.producer()
         producer.send("t", "site", b"0").wait(PATIENCE_S)
-        broker.pause()
-        try:
-            with pytest.raises(UnavailableError):
-                pour(producer)
-        finally:
-            broker.resume()
+        with standing_still(broker), pytest.raises(UnavailableError):
+            pour(producer)
         producer.discard()
 
 
@@ -151,8 +151,7 @@ def test_questions_to_a_broker_that_stands_still_have_a_limit(broker: Broker) ->
     with closing(made(url_on(broker, answer_s=1))) as log:
         member = log.consumer("t", "group", "a")
         settle(member)
-        broker.pause()
-        try:
+        with standing_still(broker):
             for question in (
                 log.topics,
                 lambda: log.topic_id("t"),
@@ -173,8 +172,6 @@ def test_questions_to_a_broker_that_stands_still_have_a_limit(broker: Broker) ->
                 began = time.monotonic()
                 step()
                 assert time.monotonic() - began < QUICK_S
-        finally:
-            broker.resume()
         assert "t" in log.topics()
 
 
@@ -201,7 +198,7 @@ def test_no_broker_is_said_in_one_sentence_and_leaves_nothing_behind() -> None:
     before = threading.active_count()
     began = time.monotonic()
     for _ in range(3):
-        with pytest.raises(UnavailableError, match=r"out of reach.*127\.0\.0\.1") as caught:
+        with pytest.raises(UnavailableError, match=r"answers at 127\.0\.0\.1:.*REFUSED") as caught:
             open_log(f"kafka://127.0.0.1:{free_port()}/x?answer_s=0.5")
         assert "\n" not in str(caught.value)
     assert time.monotonic() - began < QUICK_S

@@ -7,14 +7,16 @@ import pytest
 from toy_stage import Kept, Shop, configured, said
 
 from core.errors import UnavailableError
-from core.events import encode
-
-NOTE = "reading/toy/0"
+from core.events import OBSERVATIONS, encode
 
 
 @pytest.fixture(autouse=True)
 def noted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.progress.NOTE_EVERY_S", 0.0)
+
+
+def note_of(shop: Shop) -> str:
+    return f"reading/toy/{shop.log.sound.topic_id(OBSERVATIONS)}/0"
 
 
 def spoken_to() -> Shop:
@@ -101,10 +103,10 @@ def test_neither_a_quiet_site_nor_one_that_stands_still_pulls_a_start_back() -> 
 
 def test_lost_damaged_or_late_notes_cost_a_second_look_and_nothing_else() -> None:
     shop = spoken_to()
-    late = shop.notes.get(NOTE)
+    late = shop.notes.get(note_of(shop))
     shop.take(said("three"), configured("c"), said("ein", "c"))
-    for content in (b"", b"\xff{", b'{"topic_id": "another", "next": 99}', late):
-        shop.notes.put(NOTE, content)
+    for content in (b"", b"\xff{", b'{"next": "far"}', late):
+        shop.notes.put(note_of(shop), content)
         shop.restart()
         assert shop.worker.drain() > 0
         assert shop.words() == ["one", "two", "three"]
@@ -127,13 +129,13 @@ def test_notes_out_of_reach_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_notes_tell_other_processes_who_stands_still_and_why() -> None:
     shop = Shop("a", "b")
     shop.take(said("bug"), said("un", "b"))
-    assert b'"a":{"offset":2,"reason":"a bug in the handler"}' in shop.notes.get(NOTE)
+    assert b'"a":{"offset":2,"reason":"a bug in the handler"}' in shop.notes.get(note_of(shop))
     labels = {"stage": "toy", "site": "a"}
     value = shop.telemetry.registry.get_sample_value
     assert value("slopewatch_site_parked", labels) == 1
     shop.stage.handle = lambda state, given: (state, [])
     shop.after(10)
-    assert b"a bug" not in shop.notes.get(NOTE)
+    assert b"a bug" not in shop.notes.get(note_of(shop))
     assert value("slopewatch_site_parked", labels) is None
 
 

@@ -70,7 +70,7 @@ class Whole:
         for part in reversed(known):
             self.echo(f"{part.name}: {part.end()}")
         if left := groups.kill_marked(MARK, str(self.folder)):
-            self.echo(f"{left} processes that were left over: killed")
+            self.echo(f"left over and killed: {left}")
         Postgres(self.folder / "engines" / "postgres").forget()
         self.record.unlink(missing_ok=True)
 

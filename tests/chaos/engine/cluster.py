@@ -18,7 +18,7 @@ from core.eventlog import EventLog, open_log
 from core.events import ASSESSMENTS, OBSERVATIONS
 from core.ledger import open_ledger, upgrade
 from core.settings import Service, Smtp, Topics
-from services.compose import topic_specs
+from core.topics import topic_specs
 from services.demo.sinks import SmtpSink, WebhookSink
 from tests.chaos.engine.season import load
 from tools.engine.kafka import Broker
@@ -119,11 +119,15 @@ class Cluster:
         if alive(self.pids[part]):
             os.kill(self.pids[part], number)
 
+    def end_one(self, part: Part) -> None:
+        """Kill a service and wait until it is gone."""
+        self.signal(part, signal.SIGKILL)
+        wait_until(lambda: not alive(self.pids[part]), 10, "a killed process is gone")
+
     def end(self) -> None:
         """Ask all services to end, and wait for it."""
-        for part in PARTS:
-            if part in self.pids:
-                self.signal(part, signal.SIGTERM)
+        for part in self.pids:
+            self.signal(part, signal.SIGTERM)
         wait_until(lambda: not any(map(alive, self.pids.values())), 60, "the services end")
 
     def _close_nursery(self) -> None:

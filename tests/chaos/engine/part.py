@@ -26,6 +26,7 @@ from core.telemetry import configure_logging
 from services.alerting.sender import Retry
 from services.compose import Slopewatch
 from services.inference import store
+from services.ingest.saying import append as say
 from tests.chaos.engine.season import load
 
 CHUNK = 6
@@ -110,7 +111,7 @@ def append(app: Slopewatch, folder: Path, stop: threading.Event) -> None:
     pace = float((folder / "pace").read_text())
     while not stop.is_set() and (done := int(place.read_text())) < len(said):
         try:
-            app.ingest._append(OBSERVATIONS, said[done : done + CHUNK])
+            say(app.log, OBSERVATIONS, said[done : done + CHUNK])
         except SlopewatchError as error:
             print(f"ingest: {error}", file=sys.stderr, flush=True)
             stop.wait(0.5)

@@ -60,7 +60,7 @@ def play(folder: Path, number: int, seed: int, days: int = DAYS) -> Outcome:
         made.open_nursery()
         counts = _disturb(made, deck, chance)
         (folder / "pace").write_text("0")
-        made.signal(("ingest", "0"), faults.signal.SIGKILL)
+        made.end_one(("ingest", "0"))
         _heal(made)
         wait_until(made.settled, PATIENCE_S, "all is read and sent")
         made.end()

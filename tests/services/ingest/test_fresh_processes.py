@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from core.clock import ReplayClock, midnight
@@ -70,7 +70,8 @@ def task(
     return told if well else [*told, "FAILED"]
 
 
-@settings(derandomize=True, deadline=None, max_examples=5, database=None)
+# An example takes seconds: a failing one is shown as it is.
+@settings(derandomize=True, deadline=None, max_examples=5, database=None, phases=[Phase.generate])
 @given(data=st.data())
 def test_tasks_in_any_order_give_what_one_scheduler_gives(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -53,6 +53,14 @@ def refuse(*, retryable: bool = True, after: timedelta | None = None) -> Behavio
     return behave
 
 
+def wait_for(event: threading.Event) -> Behaviour:
+    def behave(key: str) -> Receipt:
+        assert event.wait(20)
+        return Receipt("late")
+
+    return behave
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = open_ledger(f"sqlite://{tmp_path}/ledger.db")
@@ -94,6 +102,14 @@ class Rig:
     def counts(self) -> dict[str, float]:
         samples = next(iter(self.telemetry.notifications.collect())).samples
         return {s.labels["outcome"]: s.value for s in samples if s.name.endswith("_total")}
+
+
+def drain(sender: Sender, now: datetime = NOW) -> int:
+    """Send all that is due; returns how many sendings were written down."""
+    done = 0
+    while more := sender.step(now):
+        done += more
+    return done
 
 
 @pytest.fixture
@@ -156,7 +172,7 @@ def test_only_a_recipient_that_is_gone_is_final(ledger: Ledger, rig: Callable[..
     queue(ledger, ("n1", "x"), ("n2", "x"))
     stub = Stub(gone)
     one = rig(ledger, {"x": stub})
-    one.sender.step(NOW)
+    drain(one.sender)
     assert stub.tried == ["n1", "n2"]
     assert one.counts() == {"failed": 2}
     assert [row_of(ledger, id).outcome for id in ("n1", "n2")] == ["failed", "failed"]
@@ -228,26 +244,24 @@ def test_jitter_takes_up_to_half() -> None:
     assert Retry().wait(10_000, 0.0) == Retry().longest
 
 
-def test_after_a_failure_the_recipients_other_rows_wait(
-    ledger: Ledger, rig: Callable[..., Rig]
-) -> None:
+def test_a_row_that_fails_holds_up_no_other(ledger: Ledger, rig: Callable[..., Rig]) -> None:
+    def dead(key: str) -> Receipt:
+        if key == "n1":
+            raise DeliveryError("the server says no", retryable=True)
+        return Receipt("ok")
+
     queue(ledger, ("n1", "x"), ("n2", "x"), ("n3", "y"))
-    dead, well = Stub(refuse()), Stub()
-    one = rig(ledger, {"x": dead, "y": well})
-    assert one.sender.step(NOW) == 3
-    assert (dead.tried, well.sent) == (["n1"], ["n3"])
-    assert ledger.attempts("n2")[0].detail == "not tried: the sending before it failed"
+    stub, well = Stub(dead), Stub()
+    one = rig(ledger, {"x": stub, "y": well})
+    assert drain(one.sender) == 3
+    assert (stub.tried, well.sent) == (["n1", "n2"], ["n3"])
+    assert row_of(ledger, "n1").not_before == NOW + timedelta(seconds=30)
 
 
 def test_hanging_recipient_holds_up_nobody_else(ledger: Ledger, rig: Callable[..., Rig]) -> None:
-    hang = threading.Event()
-
-    def hanging(key: str) -> Receipt:
-        assert hang.wait(20)
-        return Receipt("late")
-
     queue(ledger, ("n1", "x"), ("n2", "y"))
-    slow, well = Stub(hanging), Stub()
+    hang, slow, well = threading.Event(), Stub(), Stub()
+    slow.behaviour = wait_for(hang)
     one = rig(ledger, {"x": slow, "y": well}, slots=3)
     assert one.sender.step(NOW, patience_s=5) == 1
     for number in range(5):
@@ -256,13 +270,26 @@ def test_hanging_recipient_holds_up_nobody_else(ledger: Ledger, rig: Callable[..
             one.sender.step(NOW, patience_s=0.3)
     assert len(well.sent) == 6
     assert slow.sent == []
-    assert "still under way" in ledger.attempts("x0")[0].detail
+    waiting = row_of(ledger, "x0")
+    assert (waiting.claims, ledger.attempts("x0")) == (0, [])
     hang.set()
-    one.sender.step(NOW)
-    assert slow.sent == ["n1"]
-    one.sender.step(NOW + timedelta(minutes=1))
-    one.sender.step(NOW + timedelta(minutes=1))
-    assert len(slow.sent) == 6
+    drain(one.sender)
+    assert slow.sent == ["n1", *(f"x{number}" for number in range(5))]
+
+
+def test_every_row_to_a_recipient_that_refuses_has_its_turn(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
+    names = [f"n{number:02}" for number in range(40)]
+    queue(ledger, *((name, "x") for name in names))
+    stub, now = Stub(refuse()), NOW
+    one = rig(ledger, {"x": stub})
+    # As if each try hung a minute: the next begins when it has ended.
+    for _ in range(120):
+        one.sender.step(now, patience_s=20)
+        now += timedelta(minutes=1)
+    assert {stub.tried.count(name) for name in names} == {3}
+    assert {len(ledger.attempts(name)) for name in names} == {3}
 
 
 def test_missing_recipient_and_broken_plugin_cost_only_themselves(
@@ -338,8 +365,8 @@ def test_crash_after_acceptance_sends_again_under_the_same_id(
             rig(Faulty(ledger, Killed()), {"x": mail}).sender.step(NOW)
         assert ledger.attempts("n1") == []
         other = rig(ledger, {"x": mail})
-        assert other.sender.step(NOW + timedelta(seconds=599)) == 0
-        assert other.sender.step(NOW + timedelta(seconds=600)) == 1
+        assert other.sender.step(NOW + timedelta(seconds=59)) == 0
+        assert other.sender.step(NOW + timedelta(seconds=61)) == 1
         assert (len(sink.messages()), sink.repeats) == (1, 1)
     assert other.counts() == {"sent": 1, "repeated": 1}
     assert row_of(ledger, "n1").outcome == "sent"
@@ -363,11 +390,11 @@ def test_two_senders_share_an_outbox(ledger: Ledger, rig: Callable[..., Rig]) ->
     stubs = {f"r{number}": Stub() for number in range(4)}
     senders = [rig(ledger, stubs, slots=5).sender for _ in range(2)]
 
-    def drain(sender: Sender) -> None:
-        while sender.step(NOW):
-            pass
+    def serve(sender: Sender) -> None:
+        while any(row.outcome == "queued" for row in ledger.notifications()):
+            sender.step(NOW)
 
-    threads = [threading.Thread(target=drain, args=(sender,)) for sender in senders]
+    threads = [threading.Thread(target=serve, args=(sender,)) for sender in senders]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -401,7 +428,112 @@ def test_stopping_finishes_what_is_under_way_and_gives_back_the_rest(
     assert not thread.is_alive()
     assert stub.sent == ["n1"]
     left = row_of(ledger, "n2")
-    assert (left.outcome, left.claims, left.attempts, left.lease_owner) == ("queued", 1, 1, None)
+    assert (left.outcome, left.claims, left.attempts, left.lease_owner) == ("queued", 0, 0, None)
+
+
+def test_a_claim_that_a_stop_overtakes_is_as_if_it_had_not_been(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
+    queue(ledger, ("n1", "x"))
+    stub = Stub()
+    one = rig(ledger, {"x": stub})
+    (row,) = ledger.due_notifications(NOW, 9, "claim", 60)
+    one.sender._closing.set()
+    assert one.sender._deliver(row, NOW) == 0
+    left = row_of(ledger, "n1")
+    assert (left.outcome, left.claims, left.attempts, left.lease_owner) == ("queued", 0, 0, None)
+    assert stub.sent == []
+
+
+def test_a_sender_that_stood_still_does_not_send_twice_by_itself(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
+    queue(ledger, ("n1", "x"))
+    hang = threading.Event()
+    stub = Stub(wait_for(hang))
+    one = rig(ledger, {"x": stub})
+    for hours in range(3):
+        assert one.sender.step(NOW + timedelta(hours=hours), patience_s=0.05) == 0
+    hang.set()
+    one.sender.step(NOW + timedelta(hours=4))
+    one.sender.step(NOW + timedelta(hours=8))
+    assert stub.tried == ["n1"]
+    assert (row_of(ledger, "n1").outcome, one.counts()) == ("sent", {"sent": 1})
+
+
+def test_what_is_under_way_stays_claimed_however_long_it_takes(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
+    queue(ledger, ("n1", "x"))
+    hang, stub = threading.Event(), Stub()
+    slow = rig(ledger, {"x": Stub(wait_for(hang))})
+    other = rig(ledger, {"x": stub})
+    for seconds in range(0, 300, 50):
+        slow.sender.step(NOW + timedelta(seconds=seconds), patience_s=0.05)
+        assert other.sender.step(NOW + timedelta(seconds=seconds + 59)) == 0
+    hang.set()
+    assert slow.sender.step(NOW + timedelta(seconds=300)) == 1
+    assert stub.sent == []
+
+
+def test_each_claim_of_a_sender_has_its_own_name(ledger: Ledger, rig: Callable[..., Rig]) -> None:
+    queue(ledger, ("n1", "x"))
+    owners: list[str | None] = []
+
+    def refusing(key: str) -> Receipt:
+        owners.append(row_of(ledger, key).lease_owner)
+        raise DeliveryError("the server says no", retryable=True)
+
+    one = rig(ledger, {"x": Stub(refusing)})
+    one.sender.step(NOW)
+    one.sender.step(NOW + timedelta(minutes=1))
+    assert None not in owners
+    assert len(set(owners)) == 2
+
+
+def test_what_another_sender_left_is_not_begun_beside_ones_own_try(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
+    queue(ledger, ("n1", "x"))
+    hang = threading.Event()
+    slow, stub = Stub(wait_for(hang)), Stub(refuse())
+    one, other = rig(ledger, {"x": slow}), rig(ledger, {"x": stub})
+    one.sender.step(NOW, patience_s=0.05)
+    other.sender.step(NOW + timedelta(seconds=61))
+    one.sender.step(NOW + timedelta(minutes=5), patience_s=0.05)
+    left = row_of(ledger, "n1")
+    assert (left.claims, left.attempts, left.lease_owner) == (2, 1, None)
+    assert slow.tried == stub.tried == ["n1"]
+    hang.set()
+
+
+def test_closing_keeps_the_claim_of_what_it_waits_for(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
+    queue(ledger, ("n1", "x"))
+    hang = threading.Event()
+    renewing = _Renewing(ledger, lambda: hang.set() if one.sender._closing.is_set() else None)
+    one = rig(renewing, {"x": Stub(wait_for(hang))}, lease_s=0.3)
+    one.sender.step(NOW, patience_s=0.01)
+    one.sender.close()
+    assert row_of(ledger, "n1").outcome == "sent"
+
+
+def test_who_lost_its_claim_on_the_way_does_not_send(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
+    queue(ledger, ("n1", "x"))
+    stopped, stub = Stub(), Stub()
+    one, other = rig(ledger, {}), rig(ledger, {"x": stub})
+
+    def resolve(site: str, recipient: str) -> Notifier:
+        other.sender.step(NOW + timedelta(seconds=61))  # this process stood still that long
+        return stopped
+
+    one.sender._resolve = resolve
+    one.sender.step(NOW)
+    assert (stopped.sent, stub.sent) == ([], ["n1"])
+    assert row_of(ledger, "n1").outcome == "sent"
 
 
 def test_run_outlives_a_ledger_out_of_reach(ledger: Ledger, rig: Callable[..., Rig]) -> None:
@@ -417,6 +549,18 @@ def test_run_outlives_a_ledger_out_of_reach(ledger: Ledger, rig: Callable[..., R
     stop.set()
     thread.join(20)
     assert stub.sent == ["n1"]
+
+
+class _Renewing(Faulty):
+    """Says when claims are renewed."""
+
+    def __init__(self, ledger: Ledger, tell: Callable[[], None]) -> None:
+        super().__init__(ledger)
+        self._tell = tell
+
+    def renew_claims(self, *args: Any) -> int:
+        self._tell()
+        return self._ledger.renew_claims(*args)
 
 
 class _Fixed:
