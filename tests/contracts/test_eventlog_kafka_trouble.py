@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -118,6 +118,40 @@ def test_after_a_lost_record_a_producer_takes_and_appends_nothing_more(broker: B
         assert values == list(range(len(values)))
         assert len(values) >= 50
         append(log, "t", [("site", str(len(values)).encode())])
+
+
+def test_what_was_held_behind_a_lost_record_is_not_appended_either(broker: Broker) -> None:
+    """Some records are too old when the broker is back, and those behind them are not."""
+    began = time.monotonic()
+    broker.kill()
+    broker.start()
+    away_s = time.monotonic() - began
+    url = url_on(broker, delivery_s=round(0.75 * away_s, 1), answer_s=2)
+    with closing(made(url)) as log, ThreadPoolExecutor() as pool:
+        producer = log.producer()
+        receipts = [producer.send("t", "site", b"0")]
+        receipts[0].wait(PATIENCE_S)
+
+        def write() -> None:
+            deadline = time.monotonic() + 3 * away_s
+            while time.monotonic() < deadline:
+                value = str(len(receipts)).encode() + b" " * 50_000
+                receipts.append(producer.send("t", "site", value))
+                time.sleep(0.02)
+
+        written = pool.submit(write)
+        broker.kill()
+        broker.start()
+        with suppress(UnavailableError):
+            written.result(60)
+        began = time.monotonic()
+        for receipt in receipts:
+            with suppress(UnavailableError):
+                receipt.wait(PATIENCE_S)
+        assert time.monotonic() - began < QUICK_S, "what is lost is told at once"
+        producer.discard()
+        values = [int(record.value) for record in everything(log, "t")]
+        assert values == list(range(len(values)))
 
 
 def test_closing_a_producer_has_a_limit(broker: Broker) -> None:

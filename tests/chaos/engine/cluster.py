@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -139,6 +139,17 @@ class Cluster:
         self._nursery.stdin.close()
         self._nursery.wait(timeout=30)
         self._nursery.stdout.close()
+
+    def finish(self, parts: Iterable[Part], patience_s: float) -> None:
+        """Keep these services running, as a supervisor does, until all is read and sent."""
+        kept = tuple(parts)
+
+        def settled() -> bool:
+            for part in kept:
+                self.start(part)
+            return self.settled()
+
+        wait_until(settled, patience_s, "all is read and sent")
 
     # The outside
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from core.artifacts import open_artifacts
 from tests.chaos.engine import faults
-from tests.chaos.engine.cluster import PARTS, Cluster, cluster, wait_until
+from tests.chaos.engine.cluster import PARTS, Cluster, cluster
 from tests.chaos.engine.season import SITES, muddled, save, season
 from tests.chaos.engine.verdict import Verdict, judge
 
@@ -61,8 +61,7 @@ def play(folder: Path, number: int, seed: int, days: int = DAYS) -> Outcome:
         counts = _disturb(made, deck, chance)
         (folder / "pace").write_text("0")
         made.end_one(("ingest", "0"))
-        _heal(made)
-        wait_until(made.settled, PATIENCE_S, "all is read and sent")
+        made.finish(PARTS, PATIENCE_S)
         made.end()
         verdict = judge(made, folder / "undisturbed")
     return Outcome(counts, muddle, verdict, time.monotonic() - began)

@@ -22,7 +22,7 @@ def service_on(log: str, folder: Path, **topics: object) -> Service:
 def test_topics_on_a_broker_are_made_by_command(kafka_url: str, tmp_path: Path) -> None:
     service = service_on(kafka_url, tmp_path, partitions=2, dead_letters_days=30)
     with closing(open_log(kafka_url)) as log:
-        with pytest.raises(SettingsError, match="observations, .*`slopewatch topics create`"):
+        with pytest.raises(SettingsError, match=r"observations, .*`slopewatch topics create`"):
             make_ready(log, service)
         assert not log.topics()
         said: list[str] = []
@@ -36,7 +36,7 @@ def test_topics_on_a_broker_are_made_by_command(kafka_url: str, tmp_path: Path) 
         list_topics(service, said.append)
         assert [line.split()[0] for line in said[: len(TOPICS)]] == ["there"] * len(TOPICS)
         assert "observations: 2 partitions, kept for ever, on 1 brokers, 1 records" in said
-        with pytest.raises(SettingsError, match="has 2 partitions and topics.partitions is 3"):
+        with pytest.raises(SettingsError, match=r"has 2 partitions and topics.partitions is 3"):
             make_ready(log, service_on(kafka_url, tmp_path, partitions=3))
 
 
