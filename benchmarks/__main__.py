@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks.frame import Table, as_markdown, as_text, conditions
+from benchmarks.frame import LeftOutError, as_markdown, as_text, conditions
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.md"
@@ -42,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         module = importlib.import_module(f"benchmarks.{PREFIX}{name}")
         described = (module.__doc__ or "").strip()
         print(f"\n[{name}] {described.splitlines()[0]}", flush=True)
-        tables: list[Table] = module.run(given.quick)
+        try:
+            tables = module.run(given.quick)
+        except LeftOutError as reason:
+            print(f"left out: {reason}", flush=True)
+            sections.append(f"## {name}\n\n{described}\n\nLeft out: {reason}.")
+            continue
         for table in tables:
             print(as_text(table), flush=True)
         sections.append("\n\n".join([f"## {name}", described, *map(as_markdown, tables)]))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,9 @@ import core.outlet
 from benchmarks import site
 from benchmarks.frame import Stopwatch, Table
 from core.artifacts import FileArtifacts
-from core.clock import ReplayClock, end_of
 from core.eventlog._sql_consumer import SqliteConsumer
 from core.eventlog._sql_producer import SqliteProducer
-from core.events import OBSERVATIONS, Event, encode
+from core.events import Event
 from core.ledger.store import LedgerSite
 from core.stage import Input
 from core.statestore.repository import IcechunkSite
@@ -60,31 +58,20 @@ def _measure(title: str, pace: Pace, points: int, days: int) -> Table:
             whole, cpu = time.perf_counter() - begin, time.process_time() - cpu
         if app.settle():
             raise RuntimeError("the replay left records unread")
-        parked = {name: p.reason for worker in app.workers for name, p in worker.parked.items()}
-        if parked:
-            raise RuntimeError(f"the replay did not come to its end: {parked}")
+        site.check_parked(app)
     return _table(title, watch, whole, cpu)
 
 
 def _daily(app: Slopewatch, events: list[list[Event]]) -> None:
     for number, day in enumerate(events):
-        _append(app, number, day)
+        site.append(app, number, day)
         for worker in app.workers:
             worker.step(timeout_s=0.0)
 
 
 def _at_once(app: Slopewatch, events: list[list[Event]]) -> None:
-    _append(app, len(events) - 1, [event for day in events for event in day])
+    site.append(app, len(events) - 1, [event for day in events for event in day])
     app.settle()
-
-
-def _append(app: Slopewatch, number: int, events: list[Event]) -> None:
-    assert isinstance(app.clock, ReplayClock)
-    app.clock.set(end_of(site.FIRST_DAY + timedelta(days=number)) + timedelta(hours=1))
-    producer = app.log.producer()
-    for event in events:
-        producer.send(OBSERVATIONS, event.site, encode(event))
-    producer.close()
 
 
 def _parts() -> list[tuple[Any, str, Any]]:
@@ -93,7 +80,6 @@ def _parts() -> list[tuple[Any, str, Any]]:
         (SqliteConsumer, "commit", "log: note the group's position"),
         (SqliteProducer, "flush", "log: append"),
         (core.intake, "decode", "events: decode"),
-        (core.intake, "encode", "events: encode"),
         (core.outlet, "encode", "events: encode"),
         (InferenceStage, "handle", _handler("inference")),
         (AlertingStage, "handle", _handler("alerting")),

@@ -16,6 +16,10 @@ from typing import Any, NamedTuple
 Label = str | Callable[..., str]
 
 
+class LeftOutError(Exception):
+    """This machine lacks what a benchmark needs; the text says what."""
+
+
 class Table(NamedTuple):
     """One result as it is printed: a title, column heads, rows of text, and remarks below."""
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from core.artifacts import Artifacts, pack
 from core.clock import ReplayClock, end_of, midnight
 from core.events import (
+    OBSERVATIONS,
     AcquisitionFound,
     DayClosed,
     DisplacementMeasured,
@@ -19,11 +21,14 @@ from core.events import (
     EventData,
     LevelObserved,
     RainfallObserved,
+    encode,
     identity,
     observation_id,
 )
-from core.settings import Service, Site
+from core.settings import Service, Site, Topics
 from services.compose import Slopewatch
+
+Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 NAME = "bench"
 FIRST_DAY = date(2019, 1, 1)
@@ -31,11 +36,12 @@ REPEAT_DAYS = 12
 LATENCY_DAYS = 3
 UNITS = 4
 AREA = (110.0, 31.0, 110.1, 31.1)
+BOTH_RULES = ({"kind": "velocity"}, {"kind": "cusum"})
 
 
-def site() -> Site:
-    """Four slope units side by side, firm ground between them, both rules, two gauges."""
-    edges = [AREA[0] + (AREA[2] - AREA[0]) * i / UNITS for i in range(UNITS + 1)]
+def site(units: int = UNITS, rules: Sequence[Mapping[str, Any]] = BOTH_RULES) -> Site:
+    """Slope units side by side, firm ground south of them, two gauges."""
+    edges = [AREA[0] + (AREA[2] - AREA[0]) * i / units for i in range(units + 1)]
     return Site.model_validate(
         {
             "name": NAME,
@@ -54,23 +60,48 @@ def site() -> Site:
                 }
                 for i, (west, east) in enumerate(pairwise(edges))
             ],
-            "rules": [{"kind": "velocity"}, {"kind": "cusum"}],
+            "rules": rules,
         }
     )
 
 
-def service(folder: Path) -> Service:
-    """Settings with the real stores: SQLite log and ledger, files for state and artifacts."""
-    return Service(data=folder, sites=folder / "sites").resolved()
+def service(folder: Path, log: str | None = None) -> Service:
+    """Settings with the real stores: SQLite log (or `log`) and ledger, files for the rest."""
+    topics = Topics(create=True)
+    return Service(data=folder, sites=folder / "sites", log=log, topics=topics).resolved()
 
 
-def open_site(folder: Path, roles: tuple[str, ...] = ("inference", "alerting")) -> Slopewatch:
+def open_site(
+    folder: Path,
+    roles: tuple[str, ...] = ("inference", "alerting"),
+    *,
+    log: str | None = None,
+    configured: Site | None = None,
+) -> Slopewatch:
     """The services on an empty folder, with the site configured and this release active."""
     clock = ReplayClock(midnight(FIRST_DAY))
-    app = Slopewatch(service(folder), roles=roles, clock=clock)
-    app.configure(site())
-    app.activate_release([site()])
+    app = Slopewatch(service(folder, log), roles=roles, clock=clock)
+    of = configured or site()
+    app.configure(of)
+    app.activate_release([of])
     return app
+
+
+def append(app: Slopewatch, number: int, events: Iterable[Event]) -> None:
+    """Put events on the log in the night after day `number`; returns when it has them."""
+    assert isinstance(app.clock, ReplayClock)
+    app.clock.set(end_of(FIRST_DAY + timedelta(days=number)) + timedelta(hours=1))
+    producer = app.log.producer()
+    for event in events:
+        producer.send(OBSERVATIONS, event.site, encode(event))
+    producer.close()
+
+
+def check_parked(app: Slopewatch) -> None:
+    """Raise RuntimeError when a site stands still: what was measured is not the whole work."""
+    parked = {name: p.reason for worker in app.workers for name, p in worker.parked.items()}
+    if parked:
+        raise RuntimeError(f"the work did not come to its end: {parked}")
 
 
 class History:
@@ -79,12 +110,12 @@ class History:
     def __init__(self, points: int, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
         self._rng = np.random.default_rng(20190101)
-        lon = self._rng.uniform(AREA[0], AREA[2], points)
-        lat = self._rng.uniform(AREA[1], AREA[3], points)
+        lon = self.lon = self._rng.uniform(AREA[0], AREA[2], points)
+        lat = self.lat = self._rng.uniform(AREA[1], AREA[3], points)
         los = {"los_east": -0.61, "los_north": -0.14, "los_up": 0.78}
         same = {name: np.full(points, value) for name, value in los.items()}
         self._points = artifacts.put(pack({"lon": lon, "lat": lat, **same}))
-        self._rate_mm_d = np.where(lat > 31.01, -self._rng.uniform(0, 0.03, points), 0.0)
+        self._rate_mm_d: Vector = np.where(lat > 31.01, -self._rng.uniform(0, 0.03, points), 0.0)
 
     def day(self, number: int) -> Iterator[Event]:
         """What becomes known in the night after day `number`, which it closes."""
@@ -117,11 +148,15 @@ class History:
             data=DayClosed(day=day),
         )
 
+    def motion_mm(self, number: int) -> Vector:
+        """(points,) true displacement in mm on day `number`: steady creep."""
+        return self._rate_mm_d * number
+
     def epoch(self, number: int) -> DisplacementMeasured:
         """The epoch of day `number`: creep, noise, a shared atmosphere, some points missing."""
-        points = self._rate_mm_d.size
+        points = self.lon.size
         noise = self._rng.normal(0, 2, points) + self._rng.normal(0, 1)
-        moved = self._rate_mm_d * number + noise
+        moved = self.motion_mm(number) + noise
         moved[self._rng.random(points) < 0.05] = np.nan
         values = {"los_displacement_mm": moved, "sigma_mm": np.full(points, 2.0)}
         return DisplacementMeasured(

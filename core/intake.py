@@ -256,8 +256,13 @@ class Intake(Generic[S]):
         self._bytes = 0
 
 
-def from_configured(name: str, records: Sequence[Record], outlet: Outlet) -> Sequence[Record]:
-    """The records from the one on that makes a new site known; those before are dead letters."""
+def from_configured(
+    name: str, records: Sequence[Record], outlet: Outlet, told: int
+) -> Sequence[Record]:
+    """The records from the one on that makes a new site known; those before are dead letters.
+
+    Those below the offset `told` became dead letters when they were read first.
+    """
     for i, record in enumerate(records):
         code, reason = "D02", f"site {name!r} is not configured: add its file, then retry"
         try:
@@ -269,5 +274,6 @@ def from_configured(name: str, records: Sequence[Record], outlet: Outlet) -> Seq
             return records[i:]
         except SlopewatchError as error:
             code, reason = "D01", str(error)
-        outlet.dead_letter(record, code, reason)
+        if record.offset >= told:
+            outlet.dead_letter(record, code, reason)
     return ()

@@ -249,8 +249,8 @@ class Service(Tree):
     artifacts: str | None = Field(None, description="file:///folder or s3://bucket/prefix")
     memory: str | None = Field(
         None,
-        description="what ingest has asked and said: file:///folder or s3://bucket/prefix; "
-        "losing it costs requests",
+        description="what ingest has asked and said, and how far the stages have read: "
+        "file:///folder or s3://bucket/prefix; losing it costs requests and a second look",
     )
     topics: Topics = Field(Topics(), description="how the topics of the log are made")
     sites: Path = Field(Path("sites"), description="folder with one YAML file a site")

@@ -82,6 +82,7 @@ class Worker(Generic[S]):
         self._shown: set[str] = set()
         self._next: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+        self._told: dict[int, int] = {}
         self._joined = False
         self._broken = False
         self._partitions = log.topics()[stage.inbox].partitions
@@ -202,6 +203,7 @@ class Worker(Generic[S]):
         known = set(self._stage.sites())
         for partition in partitions:
             own = {name for name in known if self._partition(name) == partition}
+            self._told[partition] = self._consumer.committed(partition) or 0
             noted = self._notes.get(self._topic_id, partition)
             if noted.sites and not own:
                 self._logger.warning("the store lacks all sites: all is read", partition=partition)
@@ -262,7 +264,9 @@ class Worker(Generic[S]):
         try:
             if name not in self._sites:
                 if name not in self._stage.sites():
-                    records = from_configured(name, records, self._outlet)
+                    records = from_configured(
+                        name, records, self._outlet, self._told[self._partition(name)]
+                    )
                 if not records:
                     return
                 self._open(name)
@@ -371,7 +375,7 @@ class Worker(Generic[S]):
         return {**waiting, **parked}
 
     def _commit_group(self) -> None:
-        """Tell onlookers a lower bound of what was read; nothing here depends on it."""
+        """Note a lower bound of what was read: for onlookers, and for what is told once only."""
         offsets = dict(self._next)
         for name, behind in self._behind().items():
             partition = self._partition(name)

@@ -1,10 +1,10 @@
 """How every DAG calls slopewatch: its command line, by the operator that a setting names.
 
 Settings are those of Airflow, in the section `slopewatch` (`AIRFLOW__SLOPEWATCH__OPERATOR=...`):
-`operator` (bash, or kubernetes for a pod a task), `command` (how the shell finds slopewatch), `pool`
-(tasks that ask the outside share it), `image`, `namespace` and `secret` (of the pods; the secret's
-keys are their environment), `deadline_mail` (who is told, through Airflow's own mail connection,
-that a run is late).
+`operator` (bash, or kubernetes for a pod a task), `command` (how the shell finds slopewatch),
+`pool` (of all tasks), `image`, `namespace` and `secret` (of the pods; the secret's keys are their
+environment), `deadline_mail` (who is told, through Airflow's own mail connection, that a run is
+late). All of them are explained in `dags/README.md`.
 """
 
 from __future__ import annotations

@@ -7,18 +7,44 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks.frame import Stopwatch, Table, as_markdown, as_text
 
+ON_KAFKA = {"inference", "latency", "worker"}
 
-@pytest.mark.parametrize("name", program.names())
-def test_a_benchmark_runs_and_prints(
+
+def _printed(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> list[str]:
     monkeypatch.setattr(program, "_only_warnings", lambda: None)
     program.main([name, "--quick"])
     lines = capsys.readouterr().out.splitlines()
     assert "cores" in lines[0]
     assert "numpy" in lines[1]
     assert f"[{name}]" in "\n".join(lines)
-    assert len(lines) > 7
+    return lines
+
+
+@pytest.mark.parametrize("name", sorted(set(program.names()) - ON_KAFKA))
+def test_a_benchmark_runs_and_prints(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(_printed(name, capsys, monkeypatch)) > 7
+
+
+@pytest.mark.usefixtures("engines")
+@pytest.mark.parametrize("name", sorted(ON_KAFKA))
+def test_a_benchmark_runs_on_a_broker_and_prints(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = _printed(name, capsys, monkeypatch)
+    assert not [line for line in lines if line.startswith("left out")]
+    assert "Apache Kafka" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", sorted(ON_KAFKA))
+def test_without_a_broker_a_benchmark_says_why_it_is_left_out(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.engine.kafka.missing", lambda: "no java on this machine")
+    assert _printed(name, capsys, monkeypatch)[-1] == "left out: no java on this machine"
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["--write", "--quick"], ["codec", "--write"]])

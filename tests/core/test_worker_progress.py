@@ -104,14 +104,14 @@ def test_neither_a_quiet_site_nor_one_that_stands_still_pulls_a_start_back() -> 
 def test_lost_damaged_or_late_notes_cost_a_second_look_and_nothing_else() -> None:
     shop = spoken_to()
     late = shop.notes.get(note_of(shop))
-    shop.take(said("three"), configured("c"), said("ein", "c"))
+    shop.take(said("three"), said("one", "who"), configured("c"), said("ein", "c"))
     for content in (b"", b"\xff{", b'{"next": "far"}', late):
         shop.notes.put(note_of(shop), content)
         shop.restart()
         assert shop.worker.drain() > 0
         assert shop.words() == ["one", "two", "three"]
         assert (shop.words("b"), shop.words("c")) == (["un", "deux"], ["ein"])
-        assert shop.letters() == []
+        assert shop.letters() == [("D02", "who")]
 
 
 def test_notes_out_of_reach_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Runs DAGs with `dag.test()`, one after the other, in a process that has imported Airflow once.
 
-`python -m tests.dags.run_dag` reads an object a line, `{"dag": ID, "conf": {...}}`, and answers each
-with what became of the run and of its tasks. Everything else goes to standard error.
+`python -m tests.dags.run_dag` reads an object a line, `{"dag": ID, "conf": {...}}`, and answers
+each with what became of the run and of its tasks. All else goes to standard error.
 """
 
 from __future__ import annotations

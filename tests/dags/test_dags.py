@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.demo.sinks import HOST, SmtpSink
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -149,3 +151,27 @@ def test_an_unknown_operator_is_one_sentence(airflow_environment: dict[str, str]
     for text in found["errors"].values():
         said = "slopewatch.operator = 'carrier-pigeon': choose bash or kubernetes"
         assert text.splitlines()[-1] == f"ValueError: {said}"
+
+
+def test_who_is_named_is_told_by_mail_that_a_run_is_late(
+    airflow_environment: dict[str, str], tmp_path: Path
+) -> None:
+    with SmtpSink(tmp_path) as sink:
+        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.org"}
+        connection = {"conn_type": "smtp", "host": HOST, "port": sink.port, "extra": extra}
+        ours = {
+            "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(connection),
+            "AIRFLOW__SLOPEWATCH__DEADLINE_MAIL": "ops@example.org",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.dags.late_dag", "close_day"],
+            cwd=ROOT,
+            env={**airflow_environment, **ours},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        (mail,) = sink.messages()
+    assert mail["To"] == "ops@example.org"
+    assert mail["Subject"] == "slopewatch: close_day has not ended after 2 h"

@@ -511,7 +511,7 @@ def to_the_cluster(season: Season, old: Service, new: dict[str, str], *stores: s
     """Killed a few times on the way, then run to its end."""
     with closing(open_log(new["log"])) as log:
         log.create_topics([TopicSpec(topic, 3) for topic in TOPICS])
-    for number in (9, 18, 26):
+    for number in (9, 16, 22):
         with trapped(number, after=bool(number % 2)) as trap, pytest.raises(Killed):
             move(old, new, *stores, patience_s=30.0)
         assert trap.writes >= number
