@@ -89,12 +89,17 @@ def open_site(
 
 def append(app: Slopewatch, number: int, events: Iterable[Event]) -> None:
     """Put events on the log in the night after day `number`; returns when it has them."""
-    assert isinstance(app.clock, ReplayClock)
-    app.clock.set(end_of(FIRST_DAY + timedelta(days=number)) + timedelta(hours=1))
+    set_night(app, number)
     producer = app.log.producer()
     for event in events:
         producer.send(OBSERVATIONS, event.site, encode(event))
     producer.close()
+
+
+def set_night(app: Slopewatch, number: int) -> None:
+    """Let it be the night after day `number`."""
+    assert isinstance(app.clock, ReplayClock)
+    app.clock.set(end_of(FIRST_DAY + timedelta(days=number)) + timedelta(hours=1))
 
 
 def check_parked(app: Slopewatch) -> None:

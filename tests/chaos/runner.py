@@ -19,6 +19,7 @@ from core.events import OBSERVATIONS, decode
 from core.settings import Service, Thinning
 from services.compose import Slopewatch
 from services.inference import store
+from services.ingest.saying import append as say
 
 BATCH = 10
 THIN_EVERY = 8
@@ -53,7 +54,7 @@ def append(data: Path) -> None:
     with Slopewatch(service_in(data), roles=("ingest",)) as app:
         (data / "started").touch()
         for start in range(0, len(events), 5):
-            app.ingest._append(OBSERVATIONS, events[start : start + 5])
+            say(app.log, OBSERVATIONS, events[start : start + 5])
 
 
 WORK = {"drain": drain, "append": append}

@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, go_without
+from tests.dags.conftest import FOREIGN
 from tools.engine import airflow, groups
 from tools.engine.airflow import Airflow
 from tools.engine.services import Role, slopewatch
 from tools.engine.world import World
 
 PATIENCE_S = 240
-FOREIGN = ("AIRFLOW", "SLOPEWATCH_")
 
 
 class PollingAirflow(Airflow):
