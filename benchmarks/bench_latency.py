@@ -1,12 +1,13 @@
 """From an epoch on the log to its alert: one epoch at a time, inference and alerting on Kafka.
 
-The clock starts before `displacement-measured` is appended: the velocity rule decides on it
-alone, without its day being closed. *Decided* is when the ledger has committed the decision (from
-here on the sender may tell people of it), *alert read* when another consumer has read its
-`alert-changed` from the log. With every epoch another slope unit gives way by 300 mm, so each
-raises an alert. Both workers run in threads of one process and share its interpreter lock; the
-rest of the 12 days is read before the next epoch comes. A late epoch is one of 66 days ago, between
-the fifth and the fourth epoch from the end: four are folded anew, and only the decision is timed.
+The clock starts before `displacement-measured` is appended, by a producer that has sent before: the
+velocity rule decides on it alone, without its day being closed. *Decided* is when the ledger has
+committed the decision (from here on the sender may tell people of it), *alert read* when another
+consumer has read its `alert-changed` from the log. With every epoch another slope unit gives way
+by 300 mm, so each raises an alert. Both workers run in threads of one process and share its
+interpreter lock; the rest of the 12 days is read before the next epoch comes. A late epoch is one
+of 66 days ago, between the fifth and the fourth epoch from the end: four are folded anew, and only
+the decision is timed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datetime import date, timedelta
 from functools import wraps
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +29,16 @@ from benchmarks.broker import running_broker, versions
 from benchmarks.frame import Table
 from core.clock import end_of
 from core.eventlog import EventLog, Producer
-from core.events import ALERTS, OBSERVATIONS, AlertChanged, DisplacementMeasured, Event, decode, encode, identity
+from core.events import (
+    ALERTS,
+    OBSERVATIONS,
+    AlertChanged,
+    DisplacementMeasured,
+    Event,
+    decode,
+    encode,
+    identity,
+)
 from core.ledger.store import LedgerSite
 from core.settings import rank
 from services.alerting.state import decode_state
@@ -79,6 +89,21 @@ class Arrivals:
             return self._at[name]
 
 
+class Feed(NamedTuple):
+    """What brings epochs: its producer is at work before any clock starts."""
+
+    app: Slopewatch
+    producer: Producer
+
+    def send(self, number: int, event: Event) -> float:
+        """Append an event in the night after day `number`; the moment just before."""
+        site.set_night(self.app, number)
+        value = encode(event)
+        begin = perf_counter()
+        self.producer.send(OBSERVATIONS, event.site, value)
+        return begin
+
+
 def run(quick: bool) -> list[Table]:
     """History first, then epochs in order, then late ones."""
     points, before, timed, late = (200, 8, 8, 2) if quick else (5000, 36, 60, MOST_LATE)
@@ -88,26 +113,29 @@ def run(quick: bool) -> list[Table]:
         with site.open_site(Path(folder), log=log, configured=configured) as app:
             history = Surging(app, points, timed, before)
             last = before * site.REPEAT_DAYS + site.LATENCY_DAYS
-            site.append(app, last - 1, [e for n in range(last) for e in history.day(n)])
+            past = [e for n in range(last) for e in history.day(n)]
+            site.append(app, last - 1, past[:-1])
+            feed = Feed(app, app.log.producer())
+            feed.send(last - 1, past[-1])
             app.settle()
-            rows = _timed(app, history, range(before, before + timed), late)
+            rows = _timed(feed, history, range(before, before + timed), late)
     title = f"{points:,} points, {timed} slope units, {before} epochs before the first timed one"
     columns = ("epochs", "number", "p50, ms", "p99, ms", "longest, ms")
     notes = (f"{versions()}; state and artifacts as files, ledger on SQLite.",)
     return [Table(title, columns, rows, notes)]
 
 
-def _timed(
-    app: Slopewatch, history: Surging, epochs: range, late: int
-) -> tuple[tuple[str, ...], ...]:
+def _timed(feed: Feed, history: Surging, epochs: range, late: int) -> tuple[tuple[str, ...], ...]:
+    app = feed.app
     decided, alerts = Arrivals(), Arrivals()
     with _watched_ledger(decided), _watched_alerts(app.log, alerts), _running(app):
         in_order = [
-            _one(app, history, n, f"unit-{i}", decided, alerts) for i, n in enumerate(epochs)
+            _one(feed, history, n, f"unit-{i}", decided, alerts) for i, n in enumerate(epochs)
         ]
         newest = epochs[-1] * site.REPEAT_DAYS
         days = range(newest + LATE_EPOCH, newest + LATE_EPOCH + late)
-        refolded = [_late(app, history, day, decided) for day in days]
+        refolded = [_late(feed, history, day, decided) for day in days]
+        feed.producer.close()
         site.check_parked(app)
     return (
         _row("in order, decided", [first for first, _ in in_order]),
@@ -117,14 +145,14 @@ def _timed(
 
 
 def _one(
-    app: Slopewatch, history: Surging, epoch: int, unit: str, decided: Arrivals, alerts: Arrivals
+    feed: Feed, history: Surging, epoch: int, unit: str, decided: Arrivals, alerts: Arrivals
 ) -> tuple[float, float]:
     """Seconds until the decision and until the alert of `unit`; then the days to the next epoch."""
+    app = feed.app
     first = epoch * site.REPEAT_DAYS + site.LATENCY_DAYS
     night = list(history.day(first))
     [measured] = [e for e in night if isinstance(e.data, DisplacementMeasured)]
-    site.set_night(app, first)
-    begin = _send(producer, measured)
+    begin = feed.send(first, measured)
     seconds = decided.wait(_state_updated(measured)) - begin
     day = site.FIRST_DAY + timedelta(days=epoch * site.REPEAT_DAYS)
     alert = alerts.wait(_raised(unit, day)) - begin
@@ -136,26 +164,17 @@ def _one(
     return seconds, alert
 
 
-def _late(app: Slopewatch, history: Surging, epoch: int, decided: Arrivals) -> float:
+def _late(feed: Feed, history: Surging, epoch: int, decided: Arrivals) -> float:
     """Seconds until the decision on the epoch of a day that comes `LATE_DAYS` after it."""
     today = epoch + LATE_DAYS
     now = end_of(site.FIRST_DAY + timedelta(days=today)) + timedelta(hours=1)
     measured = site.observed(f"epoch/{epoch}", history.epoch(epoch), now)
-    site.set_night(app, today)
-    begin = _send(producer, measured)
+    begin = feed.send(today, measured)
     return decided.wait(_state_updated(measured)) - begin
 
 
 def _raised(unit: str, day: date) -> str:
     return f"{unit} raised by {day}"
-
-
-def _send(producer: Producer, event: Event) -> float:
-    """The moment before it is appended, by a producer that is connected already."""
-    value = encode(event)
-    begin = perf_counter()
-    producer.send(OBSERVATIONS, event.site, value)
-    return begin
 
 
 def _state_updated(measured: Event) -> str:
