@@ -22,6 +22,8 @@ from services.inference import store
 from services.ingest.saying import append as say
 
 BATCH = 10
+PACE_S = 0.005
+"""So long the appender rests after each step, that a kill finds it at work."""
 THIN_EVERY = 8
 """Far more often than a service does, so that kills meet that too."""
 
@@ -55,6 +57,7 @@ def append(data: Path) -> None:
         (data / "started").touch()
         for start in range(0, len(events), 5):
             say(app.log, OBSERVATIONS, events[start : start + 5])
+            time.sleep(PACE_S)
 
 
 WORK = {"drain": drain, "append": append}
