@@ -200,13 +200,14 @@ class Intake(Generic[S]):
                 self._ids.append(event.id)
             return
         outcomes = [self._outcome(event, i, o, mark) for i, o in enumerate(said)]
-        weight = self._outlet.weigh(outcomes)
+        weight = self._outlet.weigh(outcomes) if outcomes else 0
         if self._bytes and self._bytes + weight > LARGEST_COMMIT_BYTES:
             # What was thought lies on a state that is not stored yet: think again on the stored.
             self._commit()
             self._handle(record, event)
             return
-        self._mark = msgspec.structs.replace(mark, given=mark.given + len(outcomes))
+        given = mark.given + len(outcomes)
+        self._mark = msgspec.structs.replace(mark, given=given) if outcomes else mark
         self._state = state
         self._ids.append(event.id)
         self._outcomes += outcomes

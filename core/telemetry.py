@@ -124,6 +124,7 @@ class Telemetry:
         self.alert_units: Gauge = made["slopewatch_alert_units"]
         self.coverage_units: Gauge = made["slopewatch_coverage_units"]
         self.notifications: Counter = made["slopewatch_notifications_total"]
+        self._handling: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def _make(self, metric: Metric):  # type: ignore[no-untyped-def]  # one of three classes
         kinds = {"gauge": Gauge, "counter": Counter, "histogram": Histogram}
@@ -136,8 +137,17 @@ class Telemetry:
         """Count one handled input and how long it took."""
         start = time.perf_counter()
         yield
-        self.handled.labels(stage, event_type).inc()
-        self.handler_seconds.labels(stage, event_type).observe(time.perf_counter() - start)
+        took = time.perf_counter() - start
+        handled, seconds = self._of_handling(stage, event_type)
+        handled.inc()
+        seconds.observe(took)
+
+    def _of_handling(self, stage: str, event_type: str) -> tuple[Counter, Histogram]:
+        """Both metrics with their labels, found once: to look them up costs as much as an input."""
+        key = stage, event_type
+        if key not in self._handling:
+            self._handling[key] = self.handled.labels(*key), self.handler_seconds.labels(*key)
+        return self._handling[key]
 
 
 def configure_logging(level: str = "info", *, as_json: bool | None = None) -> None:
