@@ -4,7 +4,7 @@ Profile fidelity: 24 nodes from bank to head scarp, six of them observed; no ima
 drawn from a site's seed. Models and rules must not import this package: they are judged on it.
 """
 
-from core.twin.lags import lag_days
+from core.lags import lag_days
 from core.twin.radar import Observed, observe
 from core.twin.seeds import SEED_RANGES
 from core.twin.simulation import simulate

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from core.twin.forcing import MEAN_LEVEL_M, day_of_year
+from core.twin.forcing import MEAN_LEVEL_M, YEAR_DAYS
 from core.twin.slope import NODES, POSITION, Slope, level_weight
 
 Floats = NDArray[np.float64]
@@ -69,7 +70,7 @@ def draw_ground(rng: np.random.Generator, family: str, drainage: str) -> Ground:
 
 
 def recharge(rain_mm: Floats, grounds: list[Ground]) -> tuple[Floats, Floats]:
-    """Run the soil buckets of a batch.
+    """Run the soil buckets of a batch from 1 January of the first year.
 
     Args:
         rain_mm: rain in mm/d, shape (sites, days).
@@ -80,19 +81,43 @@ def recharge(rain_mm: Floats, grounds: list[Ground]) -> tuple[Floats, Floats]:
     """
     capacity = np.array([ground.soil_capacity_mm for ground in grounds])
     share = np.array([ground.bypass_share for ground in grounds])
-    past_soil = share[:, None] * np.maximum(rain_mm - 15.0, 0.0)
-    into_soil = np.ascontiguousarray((rain_mm - past_soil).T)
-    days = len(into_soil)
-    evaporation = 2.2 - 1.7 * np.cos(2 * np.pi * (day_of_year(days) - 14) / 365.0)
-    through = np.empty_like(into_soil)
-    stored = 0.6 * capacity
-    for day in range(days):
-        stored = stored * (1 - evaporation[day] / capacity) + into_soil[day]
+    past_soil = bypass(rain_mm, share[:, None])
+    through, _ = fill_soil(rain_mm - past_soil, capacity, 0.6 * capacity, 0)
+    return through, past_soil
+
+
+def bypass(rain_mm: Floats, share: Floats | float) -> Floats:
+    """Part of rain (mm/d) that runs past the soil: `share` of what a day has beyond 15 mm."""
+    return np.asarray(share * np.maximum(rain_mm - 15.0, 0.0))
+
+
+def fill_soil(
+    into_soil_mm: Floats, capacity_mm: Floats, stored_mm: Floats, first_day: int
+) -> tuple[Floats, Floats]:
+    """Fill soil buckets day by day.
+
+    Args:
+        into_soil_mm: rain that enters the soil, mm/d, shape (sites, days).
+        capacity_mm: of each bucket, shape (sites,).
+        stored_mm: content before the first day, shape (sites,).
+        first_day: its day, from a 1 January; it sets the evaporation.
+
+    Returns:
+        What overflows to the ground water, mm/d, and the content at the end of each day, mm, each
+        (sites, days).
+    """
+    into_soil = np.ascontiguousarray(into_soil_mm.T)
+    season = (first_day + np.arange(len(into_soil))) % YEAR_DAYS
+    evaporation = 2.2 - 1.7 * np.cos(2 * np.pi * (season - 14) / 365.0)
+    through, content = np.empty_like(into_soil), np.empty_like(into_soil)
+    stored = stored_mm
+    for day in range(len(into_soil)):
+        stored = stored * (1 - evaporation[day] / capacity_mm) + into_soil[day]
         stored = np.maximum(stored, 0.0)
-        kept = np.minimum(stored, capacity)
+        kept = np.minimum(stored, capacity_mm)
         through[day] = stored - kept
-        stored = kept
-    return np.ascontiguousarray(through.T), past_soil
+        content[day] = stored = kept
+    return np.ascontiguousarray(through.T), np.ascontiguousarray(content.T)
 
 
 @lru_cache(maxsize=4)
@@ -142,6 +167,15 @@ def _rain_response(ground: Ground, delay: Spectrum) -> tuple[Spectrum, Spectrum]
     return unsaturated * (_store(delay, ground.slow_store_days) * slow_metres), fast
 
 
+class Water(NamedTuple):
+    """What rain and reservoir change in the ground of one profile; linear in both."""
+
+    head_m: Floats
+    """Pressure head on the slip zone, (24, days)."""
+    ground_m: Floats
+    """Ground-water level, from the reservoir alone, (24, days)."""
+
+
 def heads(
     ground: Ground, slope: Slope, through_mm: Floats, past_mm: Floats, level_m: Floats, *, keep: int
 ) -> tuple[Floats, Floats]:
@@ -160,23 +194,40 @@ def heads(
         reservoir (m a.s.l.), each (24, keep). Before its first day the ground is in balance with
         the reservoir's long-run mean level.
     """
-    days = len(level_m)
+    changes = respond(ground, slope, through_mm, past_mm, level_m - MEAN_LEVEL_M, keep=keep)
+    return standing(ground, slope, changes)
+
+
+def respond(
+    ground: Ground,
+    slope: Slope,
+    through_mm: Floats,
+    past_mm: Floats,
+    departure_m: Floats,
+    *,
+    keep: int,
+) -> Water:
+    """Linear response of the ground to recharge (mm/d) and to the level's departure from its
+    long-run mean (m), each (days,), over the last `keep` days."""
+    days = len(departure_m)
     size, delay, weights = _contour(days)
     level = _level_response(ground, slope, delay)
-    level *= fft.rfft((level_m - MEAN_LEVEL_M) * weights, size)
+    level *= fft.rfft(departure_m * weights, size)
     soil, bypass = _rain_response(ground, delay)
     rain = fft.rfft(through_mm * weights, size) * soil
     if ground.family != "diffusion":
         rain += fft.rfft(past_mm * weights, size) * bypass
-    from_level = level_weight(slope)[:, None]
-    rain_weight = (0.35 + 0.65 * POSITION)[:, None]
-    rain *= rain_weight
-    rain += level * from_level
+    rain *= (0.35 + 0.65 * POSITION)[:, None]
+    rain += level * level_weight(slope)[:, None]
     changing = rain * _store(delay, ground.slip_zone_days)
     kept = slice(days - keep, days)
     head = fft.irfft(changing, size)[:, kept] / weights[kept]
-    head += (ground.base_head_share * slope.depth_m)[:, None]
-    head += (MEAN_LEVEL_M - _HEAD_REFERENCE_LEVEL_M) * from_level
+    return Water(head, fft.irfft(level, size)[:, kept] / weights[kept])
+
+
+def standing(ground: Ground, slope: Slope, changes: Water) -> tuple[Floats, Floats]:
+    """Pressure head and ground-water level, as `heads` returns, from their changes (24, days)."""
+    head = changes.head_m + (ground.base_head_share * slope.depth_m)[:, None]
+    head += (MEAN_LEVEL_M - _HEAD_REFERENCE_LEVEL_M) * level_weight(slope)[:, None]
     head = np.clip(head, 0.0, 0.95 * slope.depth_m[:, None])
-    ground_m = fft.irfft(level, size)[:, kept] / weights[kept] + MEAN_LEVEL_M
-    return head, ground_m
+    return head, changes.ground_m + MEAN_LEVEL_M

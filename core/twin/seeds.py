@@ -37,6 +37,8 @@ class Purpose(IntEnum):
     GAUGE = 7
     ACQUISITIONS = 8
     NOISE = 9
+    PROSPECTS = 10
+    FUTURES = 11
 
 
 def site_rng(seed: int, purpose: Purpose, attempt: int = 0) -> np.random.Generator:

@@ -28,6 +28,10 @@ class _Names(NamedTuple):
     drainage: str | None
 
 
+Choice = str | Sequence[str | None] | None
+"""A name for all sites, or one a site; None leaves it to the site's seed."""
+
+
 def _draw_traits(seed: int, kind: Kind, names: _Names) -> Traits:
     rng = site_rng(seed, Purpose.TRAITS)
     drawn_hydrology = hydrology.HYDROLOGY_FAMILIES[int(rng.integers(2))]
@@ -48,9 +52,9 @@ def simulate(
     kind: Kind | Sequence[Kind],
     *,
     years: int = 4,
-    runaway_family: str | None = None,
-    hydrology_family: str | None = None,
-    drainage: str | None = None,
+    runaway_family: Choice = None,
+    hydrology_family: Choice = None,
+    drainage: Choice = None,
     hold: frozenset[str] = frozenset(),
 ) -> Truth:
     """Simulate sites; each depends on its own seed and on the arguments, not on the batch.
@@ -61,7 +65,8 @@ def simulate(
         years: length of the record; three more are simulated before it and dropped.
         runaway_family: 'voight' or 'weakening' for failing and aborted sites; None draws it.
         hydrology_family: 'diffusion' or 'buckets'; None draws it.
-        drainage: 'drawdown' or 'buoyancy'; None draws it.
+        drainage: 'drawdown' or 'buoyancy'; None draws it. Each of the three is one for all sites
+            or one a site.
         hold: drivers ('rain', 'level') of quiet sites held at their day-of-year mean, the slope's
             calibration unchanged: the counterfactual from which a driver's true share is taken.
 
@@ -76,9 +81,10 @@ def simulate(
     """
     numbers = [int(seed) for seed in seeds]
     kinds = [Kind(kind)] * len(numbers) if isinstance(kind, str) else [Kind(k) for k in kind]
-    names = _Names(runaway_family, hydrology_family, drainage)
+    families = (runaway_family, hydrology_family, drainage)
+    names = [_Names(*row) for row in zip(*(_each(f, len(numbers)) for f in families), strict=True)]
     _check(numbers, kinds, years, hold, names)
-    traits = [_draw_traits(seed, one, names) for seed, one in zip(numbers, kinds, strict=True)]
+    traits = [_draw_traits(*row) for row in zip(numbers, kinds, names, strict=True)]
     parts = [
         _simulate_batch(traits[start : start + _BATCH], years * YEAR_DAYS, hold)
         for start in range(0, len(traits), _BATCH)
@@ -89,8 +95,17 @@ def simulate(
     return Truth(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays})
 
 
+def _each(choice: Choice, count: int) -> Sequence[str | None]:
+    """One choice a site."""
+    if choice is None or isinstance(choice, str):
+        return [choice] * count
+    if len(choice) != count:
+        raise ValueError(f"{count} seeds and {len(choice)} names: give one name a seed")
+    return choice
+
+
 def _check(
-    seeds: list[int], kinds: list[Kind], years: int, hold: frozenset[str], names: _Names
+    seeds: list[int], kinds: list[Kind], years: int, hold: frozenset[str], names: list[_Names]
 ) -> None:
     if not seeds or len(seeds) != len(kinds):
         raise ValueError(f"{len(seeds)} seeds and {len(kinds)} kinds: give one kind a seed")
@@ -102,9 +117,9 @@ def _check(
         runaway.RUNAWAY_FAMILIES[:2],
         hydrology.HYDROLOGY_FAMILIES,
         hydrology.DRAINAGES,
-        *(("rain", "level") for _ in hold),
     )
-    for name, choices in zip((*names, *hold), choices_of, strict=True):
+    asked = [pair for row in set(names) for pair in zip(row, choices_of, strict=True)]
+    for name, choices in [*asked, *((driver, ("rain", "level")) for driver in hold)]:
         if name is not None and name not in choices:
             raise ValueError(f"{name!r} is not one of {', '.join(choices)}")
 

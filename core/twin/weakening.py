@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.lags import smooth
 from core.twin.forcing import YEAR_DAYS
-from core.twin.lags import smooth
 from core.twin.mechanics import CreepLaw
 from core.twin.runaway import first_onset_day
 from core.twin.seeds import Purpose, site_rng

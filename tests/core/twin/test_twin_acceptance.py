@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.twin import Kind, Truth, lag_days, simulate
+from core import kalman
+from core.lags import lag_days
+from core.twin import Kind, Truth, observe, simulate
 
 TOE, RIDGE = 0, 5
 NEAR_BANK_M = 75.0
@@ -114,6 +118,38 @@ def test_second_family_is_a_different_slope_with_the_same_habits() -> None:
     other = simulate(range(60), Kind.QUIET, drainage="drawdown", hydrology_family="diffusion")
     np.testing.assert_array_equal(truth.rain_mm, other.rain_mm)
     assert np.abs(truth.displacement_mm - other.displacement_mm).max() > 10
+
+
+def test_a_filter_that_knows_the_law_is_as_wrong_as_it_says(drawdown: Truth) -> None:
+    """Steady motion in white noise: normalised innovations are white with variance one."""
+    rate = np.random.default_rng(11).normal(0.0, 1.0, (100, 1, 6))
+    days = np.arange(drawdown.displacement_mm.shape[1])[None, :, None]
+    steady = replace(drawdown, displacement_mm=rate * days, los_factor=np.ones((100, 6)))
+    seen = observe(steady, noise="white", sigma_mm=3.0, flank_pixels=10)
+    state = kalman.start(seen.los_mm[:, 0], 9.0, velocity_sd_mm_d=1.0)
+    innovations = []
+    for epoch in range(1, seen.epoch_day.shape[1]):
+        step = np.maximum(np.diff(seen.epoch_day[:, epoch - 1 : epoch + 1]), 0)
+        state, innovation = kalman.update(
+            kalman.predict(state, step, 0.0), seen.los_mm[:, epoch], 9.0
+        )
+        innovations.append(innovation.value_mm / np.sqrt(innovation.variance_mm2))
+    normalised = np.array(innovations)
+    used = np.isfinite(normalised)
+    assert used.sum() > 60_000
+    error = np.sqrt(2 / used.sum())
+    assert np.mean(normalised[used] ** 2) == pytest.approx(1.0, abs=3 * error)
+    both = used[1:] & used[:-1]
+    assert np.mean(normalised[1:][both] * normalised[:-1][both]) == pytest.approx(0, abs=3 * error)
+
+
+def test_a_pool_of_seven_years_keeps_the_habits_of_four(drawdown: Truth) -> None:
+    longer = simulate(range(40), Kind.QUIET, years=7, drainage="drawdown")
+    yearly = [
+        truth.displacement_mm[:40, -1].mean() / y for truth, y in ((longer, 7), (drawdown, 4))
+    ]
+    assert yearly[0] == pytest.approx(yearly[1], rel=0.05)
+    assert np.mean(may_to_september(longer).mean(axis=1) >= 0.6) >= 0.95
 
 
 def test_rain_drives_the_ridge_and_level_the_toe() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import spence
+from scipy.special import gamma, hyp2f1, spence
 
 from core.twin import Kind, Truth, observe, simulate
 from core.twin.radar import AMBIGUITY_MM, phase_noise, wrap_increments
@@ -120,6 +120,22 @@ def test_single_look_phase_noise_has_the_theoretical_spread(coherence: float) ->
     variance = np.pi**2 / 3 - np.pi * arc + arc**2 - spence(1 - coherence**2) / 2
     assert drawn.std() == pytest.approx(np.sqrt(variance), rel=0.03)
     assert np.abs(drawn).max() <= np.pi
+
+
+@pytest.mark.parametrize("coherence", [0.15, 0.4, 0.75])
+@pytest.mark.parametrize("looks", [2.0, 5.0, 20.0])
+def test_multilook_phase_noise_has_the_theoretical_spread(coherence: float, looks: float) -> None:
+    """The density of Lee et al. (1994), integrated over the cycle."""
+    drawn = phase_noise(np.random.default_rng(2), np.full(100_000, coherence), looks)
+    phase = np.linspace(-np.pi, np.pi, 4001)
+    beta = coherence * np.cos(phase)
+    share = (1 - coherence**2) ** looks
+    density = share / (2 * np.pi) * hyp2f1(looks, 1.0, 0.5, beta**2)
+    scale = gamma(looks + 0.5) / (2 * np.sqrt(np.pi) * gamma(looks))
+    density += share * scale * beta / (1 - beta**2) ** (looks + 0.5)
+    assert np.trapezoid(density, phase) == pytest.approx(1.0, abs=1e-6)
+    spread = np.sqrt(np.trapezoid(density * phase**2, phase))
+    assert drawn.std() == pytest.approx(spread, rel=0.03)
 
 
 def test_many_looks_reach_the_bound() -> None:

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from core.twin import SEED_RANGES, Kind, Observed, Truth, fingerprint, lag_days, observe, simulate
+from core.twin import SEED_RANGES, Kind, Observed, Truth, fingerprint, observe, simulate
 
 MIXED = [Kind.QUIET, Kind.FAILING, Kind.ABORTED, Kind.STEP, Kind.FAILING, Kind.ABORTED] * 3
 
@@ -82,6 +82,23 @@ def test_unknown_names_are_refused(wrong: dict[str, str]) -> None:
         simulate([1], Kind.QUIET, **wrong)  # type: ignore[arg-type]
 
 
+def test_families_can_be_named_site_by_site() -> None:
+    named = simulate(
+        [3, 4, 5],
+        [Kind.QUIET, Kind.FAILING, Kind.QUIET],
+        runaway_family=[None, "voight", None],
+        hydrology_family=["buckets", "diffusion", None],
+        drainage=["drawdown", "buoyancy", "drawdown"],
+    )
+    assert named.hydrology_family[:2].tolist() == ["buckets", "diffusion"]
+    assert named.drainage.tolist() == ["drawdown", "buoyancy", "drawdown"]
+    assert named.runaway_family.tolist() == ["none", "voight", "none"]
+    alone = simulate([3], Kind.QUIET, hydrology_family="buckets", drainage="drawdown")
+    assert site(alone, 0) == site(named, 0)
+    with pytest.raises(ValueError, match="one name a seed"):
+        simulate([1, 2], Kind.QUIET, drainage=["drawdown"])
+
+
 def test_one_kind_a_seed_and_no_negative_seed() -> None:
     with pytest.raises(ValueError, match="one kind a seed"):
         simulate([1, 2], [Kind.QUIET])
@@ -89,21 +106,3 @@ def test_one_kind_a_seed_and_no_negative_seed() -> None:
         simulate([-1], Kind.QUIET)
     with pytest.raises(ValueError, match="quiet sites only"):
         simulate([1], Kind.FAILING, hold=frozenset({"rain"}))
-
-
-def test_lag_of_a_shifted_series_is_its_shift() -> None:
-    rng = np.random.default_rng(4)
-    driver = rng.gamma(0.7, 5.0, (3, 1500))
-    for shift in (0, 7, 33):
-        rate = np.roll(driver, shift, axis=1) + rng.normal(0, 0.5, driver.shape)
-        np.testing.assert_array_equal(lag_days(driver, rate), shift)
-
-
-def test_lag_of_nothing_is_nan_and_short_series_are_refused() -> None:
-    driver = np.random.default_rng(4).random((2, 500))
-    driver[1] = 1.0
-    lag = lag_days(driver, np.random.default_rng(5).random((2, 500)))
-    assert np.isfinite(lag[0])
-    assert np.isnan(lag[1])
-    with pytest.raises(ValueError, match="a year"):
-        lag_days(driver[:, :200], driver[:, :200])

@@ -1,6 +1,7 @@
 """The one definition of the lag between a driver and a slope's rate.
 
-The twin's acceptance test and the lag maps use this function, so both speak of the same lag.
+The twin's acceptance test and the lag maps use this function, so both speak of the same lag. It
+stands outside the twin because what is judged on the twin may not import it.
 """
 
 from __future__ import annotations
