@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy.typing as npt
 
 from core.evidence import Floats
-from core.kalman import TrendState
+from services.inference.known import History, Known
 
 MODELS = "services.inference.models"
-HORIZONS_D = (1, 3, 6, 12, 24, 30)
+HORIZONS_D = (0, 1, 3, 6, 12, 24, 30)
+"""Days ahead that are published and scored; 0 is the nowcast."""
+
+Parameters = Mapping[str, npt.NDArray[Any]]
+"""What a model learned of the series it was fitted to: named arrays, as `core.artifacts` packs."""
 
 
-class UnitHistory(NamedTuple):
-    """Filtered units of one track: `day` (E,), `displacement_mm` (E, U) after each epoch."""
+class Path(NamedTuple):
+    """LOS displacement on every day from the issue day to 30 days later, (31, S) each.
 
-    day: Floats
+    On the series' own zero, as `Known.los_mm`. The standard deviation is that of the displacement
+    itself, without the noise of a future acquisition. NaN where the model cannot speak.
+    """
+
     displacement_mm: Floats
-
-
-class Forecast(NamedTuple):
-    """LOS displacement increments after the issue day, (H, U), with standard deviations."""
-
-    increment_mm: Floats
     sd_mm: Floats
 
 
 class Model(Protocol):
-    """Forecasts the units of one track from what was known at the issue day."""
+    """Forecasts S series from what was known."""
 
     name: str
+    needs: frozenset[str]
+    """Drivers without which the model does not speak: of 'rain', 'level'."""
 
-    def forecast(
-        self,
-        history: UnitHistory,
-        now: TrendState,
-        horizons_d: Sequence[int],
-        rate_walk_mm2_d3: float,
-    ) -> Forecast:
-        """Increments `horizons_d` days beyond the issue day, for which `now` (U,) is predicted."""
+    def fit(self, history: History, day: int) -> Parameters:
+        """Learn from what was known at `day` and before; never asks `history` for a later day."""
+        ...
+
+    def forecast(self, parameters: Parameters, known: Known) -> Path:
+        """The days ahead of `known.day`, for the series (and their order) of the fit."""
         ...

@@ -1,0 +1,1 @@
+"""What forecast models share: features of rain and level, filters, regressions, trees."""
