@@ -1,0 +1,1 @@
+"""MUSEnetC: a network that corrects the daily rates which Kalman + transfer function expects."""
