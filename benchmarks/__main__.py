@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [NAME ...] [--quick] [--write]`."""
+"""Run the benchmarks: `python -m benchmarks [NAME ...] [--quick | --short] [--write]`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from benchmarks.frame import LeftOutError, as_markdown, as_text, conditions
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.md"
 PREFIX = "bench_"
+SHORTENED = "forecast_skill"
+"""Runs for long at full size, and has a form of ten minutes."""
 
 
 def names() -> list[str]:
@@ -28,12 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; all")
     parser.add_argument("--quick", action="store_true", help="small sizes: a look whether they run")
+    parser.add_argument("--short", action="store_true", help="ten minutes of forecast_skill")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} anew")
     given = parser.parse_args(arguments)
     if unknown := set(given.names) - set(names()):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     if given.write and (given.quick or given.names):
         parser.error("results are written of all benchmarks at full size: leave names and --quick")
+    if given.short and (given.quick or given.names != [SHORTENED]):
+        parser.error(f"only {SHORTENED} has a short form: name it alone")
     _only_warnings()
     measured_under = conditions()
     print("\n".join(measured_under), flush=True)
@@ -43,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         described = (module.__doc__ or "").strip()
         print(f"\n[{name}] {described.splitlines()[0]}", flush=True)
         try:
-            tables = module.run(given.quick)
+            tables = module.run(given.quick, *([True] if given.short else []))
         except LeftOutError as reason:
             print(f"left out: {reason}", flush=True)
             sections.append(f"## {name}\n\n{described}\n\nLeft out: {reason}.")

@@ -1,0 +1,1 @@
+"""How far a forecast can be trusted: calibrated intervals, and the gate that chooses who speaks."""

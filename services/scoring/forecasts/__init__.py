@@ -1,0 +1,1 @@
+"""How good the forecasts are: issued over pools of simulated sites, scored on what came later."""
