@@ -43,8 +43,8 @@ class Channel(NamedTuple):
 CHANNELS: tuple[Channel, ...] = (
     Channel(
         OBSERVATIONS,
-        "inbox of inference: what was seen of a site, its settings, its closed days",
-        ("ingest",),
+        "inbox of inference: what was seen of a site, its settings, its closed days, its models",
+        ("ingest", "train"),
         ("inference",),
         (
             events.SiteConfigured,
@@ -55,6 +55,7 @@ CHANNELS: tuple[Channel, ...] = (
             events.RainfallObserved,
             events.LevelObserved,
             events.DayClosed,
+            events.ForecasterFitted,
         ),
     ),
     Channel(
@@ -110,7 +111,7 @@ MEANINGS: dict[str, str] = {
     "retired": "the site is not watched any more",
     "difference": "what changed against the settings before, one sentence a field",
     "code": "of a release: version of slopewatch; of a dead letter: numbered reason",
-    "model": "version, or name, of the model",
+    "model": "version, or name, of the model; `best`: each unit's own",
     "thresholds": "version of the threshold table",
     "table": "the threshold table",
     "feed": "file name of the feed or source",
@@ -148,6 +149,13 @@ MEANINGS: dict[str, str] = {
     "inputs": "ids of the events that led to this",
     "issued_for": "day from which increments count",
     "horizons_d": "days ahead",
+    "stepped_down": "another model was chosen and could not speak; the reason says why",
+    "fitted": "day on which the models were fitted; none: not yet",
+    "point_forecasts": "forecast of every point (`services.inference.issuing.publishing`); "
+    "none: of units alone",
+    "parameters": "what each model learned of each track (`services.inference.issuing.forecaster`)",
+    "models": "names of the models that were fitted",
+    "scores_mm": "root mean square error of each model's forecasts on the inner year, in mm",
     "unit": "slope unit; of a command: none means all",
     "level": "blue, yellow, orange or red",
     "previous_level": "level before",

@@ -198,23 +198,71 @@ class StateUpdated(EventData, frozen=True, kw_only=True):
 
 
 class UnitForecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """LOS displacement beyond the issue day of one unit on one track, per horizon."""
+    """LOS displacement beyond the issue day of one unit on one track, per horizon.
+
+    Increments are relative to the filtered state of the issue day, so that the one at 0 days is
+    what the model makes of the present beyond the filter. Bounds are those of the increment, of
+    intervals that hold 50 and 90 % of what comes true. `model` spoke, for `reason`; `stepped_down`
+    says that it stands in for the one that was chosen.
+    """
 
     track: str
     unit: str
     los_increment_mm: tuple[float, ...]
     increment_sd_mm: tuple[float, ...]
+    low_90_mm: tuple[float, ...]
+    low_50_mm: tuple[float, ...]
+    high_50_mm: tuple[float, ...]
+    high_90_mm: tuple[float, ...]
+    model: str
+    reason: str
+    stepped_down: bool = False
 
 
 class ForecastIssued(EventData, frozen=True, kw_only=True):
-    """Displacement increments expected `horizons_d` days after `issued_for`."""
+    """Displacement increments expected `horizons_d` days after `issued_for`.
+
+    `model` is what the site's settings ask for: one by name, or `best`, where each unit says which
+    one spoke. `fitted` is the day on which the models were fitted, None before that.
+    `point_forecasts` is the artifact with the forecast of every point, None where only units are
+    told.
+    """
 
     NAME = "forecast-issued"
+    VERSION = 2
     model: str
     issued_for: date
     horizons_d: tuple[int, ...]
     units: tuple[UnitForecast, ...]
     seq: int
+    fitted: date | None = None
+    point_forecasts: ArtifactRef | None = None
+
+
+class FittedUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which model may speak for one unit on one track, and why.
+
+    `scores_mm`: root mean square error of each model's forecasts on the inner year, by name.
+    """
+
+    track: str
+    unit: str
+    model: str
+    reason: str
+    scores_mm: dict[str, float] = {}
+
+
+class ForecasterFitted(EventData, frozen=True, kw_only=True):
+    """Forecast models were fitted to what was known at the end of `day`; in force from here on.
+
+    `parameters` is the artifact with what each model learned of each track.
+    """
+
+    NAME = "forecaster-fitted"
+    day: date
+    parameters: ArtifactRef
+    models: tuple[str, ...]
+    units: tuple[FittedUnit, ...]
 
 
 class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -336,6 +384,27 @@ It may trust that the data is a JSON object, and nothing else. It makes what the
 of the same facts: no clock, no file, nothing that another day would make otherwise. It stays for
 ever, since the log does.
 """
+
+Z50, Z90 = 0.6744897501960817, 1.6448536269514722
+"""Standard deviations to either side that hold 50 and 90 % of a normal distribution."""
+
+
+def _with_bounds(data: dict[str, Any]) -> dict[str, Any]:
+    """`forecast issued` 1: one model for all units, its intervals told by a normal sd alone."""
+    units = []
+    for unit in data["units"]:
+        pairs = list(zip(unit["los_increment_mm"], unit["increment_sd_mm"], strict=True))
+        bounds = {
+            f"{side}_{share}_mm": [mean + sign * z * sd for mean, sd in pairs]
+            for share, z in ((50, Z50), (90, Z90))
+            for side, sign in (("low", -1.0), ("high", 1.0))
+        }
+        said = {"model": data["model"], "reason": "the site's settings name it"}
+        units.append({**unit, **bounds, **said})
+    return {**data, "units": units}
+
+
+UPCASTERS["forecast-issued", 1] = _with_bounds
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _ENVELOPE = msgspec.json.Decoder(_Envelope)

@@ -72,10 +72,11 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("lat", "latitude (WGS 84)", "degree", "+ north", "points artifact"),
     Quantity(
         "height_m",
-        "height of a point as its source states it; not used in any computation",
+        "height: of a point as its source states it, not used in any computation; of a unit's "
+        "middle, above the bank of the reservoir",
         "m",
         "+ up",
-        "points artifact",
+        "points artifact; settings",
     ),
     Quantity(
         "slope_deg",
@@ -158,17 +159,37 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "los_increment_mm",
-        "line-of-sight displacement to come from the issue day to each horizon",
+        "line-of-sight displacement to come from the filtered state of the issue day to each "
+        "horizon; at 0 days what the model makes of the present beyond the filter",
         "mm",
         TOWARD,
         "forecast issued",
     ),
     Quantity(
         "increment_sd_mm",
-        "standard deviation of the increment",
+        "standard deviation of the displacement that is forecast, the present's own included, "
+        "without the noise of a later acquisition",
         "mm",
         NO_SIGN,
         "forecast issued",
+    ),
+    *(
+        Quantity(
+            f"{side}_{share}_mm",
+            f"{word} end of the interval that holds {share} % of the increments that come true",
+            "mm",
+            TOWARD,
+            "forecast issued; point forecasts",
+        )
+        for side, word in (("low", "lower"), ("high", "upper"))
+        for share in (50, 90)
+    ),
+    Quantity(
+        "sd_mm",
+        "standard deviation of a point's forecast displacement",
+        "mm",
+        NO_SIGN,
+        "point forecasts",
     ),
     # Evidence: one row an epoch
     Quantity("epoch_day", "day of an epoch, counted from 1970-01-01", "d", "+ later", "evidence"),
@@ -225,10 +246,11 @@ QUANTITIES: tuple[Quantity, ...] = (
     # History and checkpoints in the state store
     Quantity(
         "displacement_mm",
-        "filtered displacement of a unit along the line of sight, after an epoch",
+        "displacement along the line of sight on its track's zero: of a unit, filtered, after an "
+        "epoch; of a point, forecast at each horizon",
         "mm",
         TOWARD,
-        "history",
+        "history; point forecasts",
     ),
     Quantity(
         "var_displacement", "variance of the filtered displacement", "mm^2", NO_SIGN, "history"
@@ -347,6 +369,20 @@ QUANTITIES: tuple[Quantity, ...] = (
         "unit's points",
         "mm",
         NO_SIGN,
+        "settings",
+    ),
+    Quantity(
+        "bank_distance_m",
+        "distance of a unit's middle from the bank of the reservoir",
+        "m",
+        NO_SIGN,
+        "settings",
+    ),
+    Quantity(
+        "position",
+        "place of a unit along its slope",
+        "1",
+        "0 at the toe to 1 at the head",
         "settings",
     ),
     Quantity(

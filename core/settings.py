@@ -57,6 +57,18 @@ class SlopeUnit(Tree):
         "wavelength a pixel between two epochs cannot be told; none: the source's own unwrapping "
         "takes care",
     )
+    bank_distance_m: float | None = Field(
+        None, ge=0, description="of its middle from the reservoir's bank; helps forecasts"
+    )
+    height_m: float | None = Field(
+        None, description="of its middle above the reservoir's bank; helps forecasts"
+    )
+    position: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="along the slope, 0 at the toe, 1 at the head; helps forecasts",
+    )
 
 
 class Reference(Tree):
@@ -143,7 +155,11 @@ class Site(Tree):
     sources: tuple[Plugin, ...] = Field(
         (), description="where displacement comes from; none: the site is blind"
     )
-    model: Plugin = Field(Plugin(kind="kalman"), description="how motion goes on in forecasts")
+    model: Plugin | None = Field(
+        None,
+        description="how motion goes on in forecasts; none: each unit's model is the one that "
+        "forecast its last year best",
+    )
     rules: tuple[Plugin, ...] = Field(
         (), description="what raises a level; none: velocity and cusum with calibrated thresholds"
     )
@@ -265,6 +281,12 @@ class Service(Tree):
     )
     watchdog_hours: float = Field(
         26.0, gt=0, description="without a closed day for so long a site counts as silent"
+    )
+    refit_days: int = Field(
+        30,
+        ge=1,
+        description="days after which `run` fits the forecast models anew; elsewhere the DAG "
+        "`retrain` does it",
     )
     backoff_s: float = Field(
         5.0, gt=0, description="first wait of a parked site; it doubles up to 10 minutes"

@@ -96,6 +96,36 @@ METRICS = (
         "slope units watched, stale, blind or out of range",
     ),
     Metric(
+        "slopewatch_forecast_error_mm",
+        "gauge",
+        ("site", "model", "horizon_days"),
+        "root mean square of epoch minus forecast, mm, lately, by the model that spoke",
+    ),
+    Metric(
+        "slopewatch_forecast_coverage_ratio",
+        "gauge",
+        ("site", "model", "horizon_days"),
+        "share of epochs inside the 90 % interval that was issued for them",
+    ),
+    Metric(
+        "slopewatch_forecast_units",
+        "gauge",
+        ("site", "model"),
+        "unit series that each forecast model speaks for",
+    ),
+    Metric(
+        "slopewatch_forecast_fallback_units",
+        "gauge",
+        ("site",),
+        "unit series for which another model stands in for the chosen one",
+    ),
+    Metric(
+        "slopewatch_forecast_fitted_timestamp_seconds",
+        "gauge",
+        ("site",),
+        "end of the day on which the forecast models were fitted",
+    ),
+    Metric(
         "slopewatch_notifications_total",
         "counter",
         ("channel", "outcome"),
@@ -123,6 +153,11 @@ class Telemetry:
         self.day_closed: Gauge = made["slopewatch_last_day_closed_timestamp_seconds"]
         self.alert_units: Gauge = made["slopewatch_alert_units"]
         self.coverage_units: Gauge = made["slopewatch_coverage_units"]
+        self.forecast_error: Gauge = made["slopewatch_forecast_error_mm"]
+        self.forecast_coverage: Gauge = made["slopewatch_forecast_coverage_ratio"]
+        self.forecast_units: Gauge = made["slopewatch_forecast_units"]
+        self.forecast_fallback: Gauge = made["slopewatch_forecast_fallback_units"]
+        self.forecast_fitted: Gauge = made["slopewatch_forecast_fitted_timestamp_seconds"]
         self.notifications: Counter = made["slopewatch_notifications_total"]
         self._handling: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 

@@ -28,6 +28,7 @@ config_app = typer.Typer(help="Check and show the settings.", no_args_is_help=Tr
 log_app = typer.Typer(help="Read the event log, or move to another.", no_args_is_help=True)
 topics_app = typer.Typer(help="The topics of the log.", no_args_is_help=True)
 dead_app = typer.Typer(help="Input that could not be used.", no_args_is_help=True)
+twin_app = typer.Typer(help="Simulated slopes: the frozen pools.", no_args_is_help=True)
 ledger_app = typer.Typer(help="The ledger of decisions.", no_args_is_help=True)
 alerts_app = typer.Typer(help="Say an operator's word on an alert.", no_args_is_help=True)
 for name, group in {
@@ -37,6 +38,7 @@ for name, group in {
     "log": log_app,
     "topics": topics_app,
     "dead-letters": dead_app,
+    "twin": twin_app,
     "ledger": ledger_app,
     "alerts": alerts_app,
 }.items():
@@ -47,6 +49,8 @@ SomeSites = Annotated[
     str | None, typer.Option("--sites", help="names with commas between; all without it")
 ]
 AnySite = Annotated[str | None, typer.Option("--site", help="name of the site; all without it")]
+Role = Annotated[str, typer.Option("--role", help="training, development, test or events")]
+NoiseName = Annotated[str, typer.Option("--noise", help="white-3, white-5 or radar")]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day")]
 
 
@@ -127,6 +131,105 @@ def report(
     from services.commands.reporting import report_site
 
     report_site(_service(context), site, out, typer.echo)
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    site: AnySite = None,
+    sites: SomeSites = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="UTC day; the last closed one without it"),
+    ] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(help="folder for the network's weights; an unfinished training goes on"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="networks of the ensemble, with --pool")] = 3,
+    device: Annotated[str, typer.Option(help="cpu or cuda, with --pool")] = "cpu",
+) -> None:
+    """Fit the forecast models of sites; the last year says which one may speak for which unit.
+
+    With --pool: train the network anew on simulated slopes (needs torch; tens of minutes).
+    """
+    if pool is not None:
+        from services.commands.training import train_network
+
+        train_network(pool, seeds, device, typer.echo)
+        return
+    from services.commands.fitting import train_sites
+
+    if not train_sites(_service(context), sites, as_of, typer.echo, site):
+        raise typer.Exit(1)
+
+
+@app.command()
+def forecast(
+    context: typer.Context,
+    site: SiteName,
+    rain: Annotated[str | None, typer.Option(help="rain to come, such as 150mm/3d")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="change of the reservoir's level, such as -0.6m/d")
+    ] = None,
+    days: Annotated[int, typer.Option(help="days ahead, up to 30")] = 30,
+    out: Annotated[Path | None, typer.Option(help="also draw it: a .png or .svg")] = None,
+) -> None:
+    """What a slope would do under a scenario of rain and level, beside the issued forecast."""
+    from services.commands.forecasting import forecast_site
+
+    forecast_site(_service(context), site, rain, level, days, out, typer.echo)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    site: SiteName,
+    out: Annotated[Path, typer.Option(help="a file that ends in .nc, or a new folder in .zarr")],
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="UTC day; the last closed one without it"),
+    ] = None,
+) -> None:
+    """Write state and forecasts per point and per unit as netCDF or Zarr (CF-1.11)."""
+    from services.commands.exporting import export_site
+
+    export_site(_service(context), site, out, as_of, typer.echo)
+
+
+@app.command()
+def hindcast(
+    context: typer.Context,
+    site: SiteName,
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day")],
+    out: Annotated[Path, typer.Option(help="HTML file to write")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="a model to try beside the ladder; repeatable")
+    ] = None,
+) -> None:
+    """Replay a site's past with what was known then, and report what forecasts were worth."""
+    from services.commands.hindcasting import hindcast_site
+
+    days = first.date(), last.date()
+    hindcast_site(_service(context), site, *days, out, typer.echo, model or ())
+
+
+@app.command()
+def skill(
+    context: typer.Context,
+    site: AnySite = None,
+    sites: SomeSites = None,
+    days: Annotated[int, typer.Option(min=1, help="how far back to look")] = 365,
+    metrics: Annotated[
+        Path | None, typer.Option(help="also write them as Prometheus text to this file")
+    ] = None,
+) -> None:
+    """How issued forecasts did against the epochs that arrived since, by model and horizon."""
+    from services.commands.skill import report_skill
+
+    if not report_skill(_service(context), sites, days, metrics, typer.echo, site):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -346,6 +449,34 @@ def dead_retry(
     from services.commands.logs import retry_dead
 
     retry_dead(_service(context), letter, typer.echo)
+
+
+@twin_app.command("make")
+def twin_make(
+    role: Role,
+    out: Annotated[Path, typer.Option(help="the file, ending in .nc")],
+    noise: NoiseName = "radar",
+    sites: Annotated[
+        int | None, typer.Option(help="how many, from the first; all without it")
+    ] = None,
+) -> None:
+    """Write a pool of simulated slopes as netCDF: truth, what was seen, what had been issued."""
+    from services.commands.twins import make_twin
+
+    make_twin(role, noise, out, sites, typer.echo)
+
+
+@twin_app.command("plot")
+def twin_plot(
+    role: Role,
+    out: Annotated[Path, typer.Option(help="the picture, ending in .png, .svg or .pdf")],
+    site: Annotated[int, typer.Option(help="number of the slope in its pool, from 0")] = 0,
+    noise: NoiseName = "radar",
+) -> None:
+    """Draw one simulated slope: rain, level, and its toe and ridge as they moved and were seen."""
+    from services.commands.twins import plot_twin
+
+    plot_twin(role, noise, site, out, typer.echo)
 
 
 @ledger_app.command("export")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from importlib import metadata, resources
@@ -14,14 +14,16 @@ import structlog
 from core.artifacts import Artifacts, open_artifacts, reference
 from core.clock import Clock, SystemClock, end_of, midnight
 from core.errors import SettingsError, SlopewatchError
-from core.eventlog import EventLog, open_log
+from core.eventlog import EventLog, open_log, partition_of
 from core.events import (
     ASSESSMENTS,
     LEVELS,
+    OBSERVATIONS,
     Coverage,
     DeadlinePassed,
     Event,
     ReleaseActivated,
+    decode,
     encode,
     identity,
 )
@@ -45,8 +47,9 @@ from services.ingest.service import Ingest
 
 UPKEEP_S = 5.0
 SEND_TIMEOUT_S = 30.0
+PAGE = 2000
 THRESHOLDS = "twin-1.json"
-MODEL_VERSION = "local-linear-trend-1"
+MODEL_VERSION = "ladder-1"
 
 
 class Slopewatch:
@@ -234,6 +237,44 @@ class Slopewatch:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def append_observation(log: EventLog, event: Event) -> None:
+    """Put one event into inference's inbox; returns when the log has it."""
+    producer = log.producer()
+    try:
+        producer.send(OBSERVATIONS, event.site, encode(event)).wait(SEND_TIMEOUT_S)
+    except SlopewatchError:
+        producer.discard()
+        raise
+    producer.close()
+
+
+def newest(log: EventLog, topic: str, site: str, since: date) -> Iterator[Event]:
+    """A site's events that were put on the log since a day, from the log's end, page by page.
+
+    Only the site's own events say when to stop: its neighbours' history may have come after them.
+    """
+    partition = partition_of(site, log.topics()[topic].partitions)
+    first, stop = log.beginning(topic)[partition], log.end(topic)[partition]
+    while stop > first:
+        start = max(first, stop - PAGE)
+        oldest = None
+        for record in log.read(topic, partition, start, stop):
+            if record.key != site:
+                continue
+            try:
+                event = decode(record.value)
+            except SlopewatchError as error:
+                place = f"{topic}/{partition}/{record.offset}"
+                structlog.get_logger().warning("unreadable event", at=place, reason=str(error))
+                continue
+            oldest = oldest or event.processed_at.date()
+            if event.processed_at.date() >= since:
+                yield event
+        if oldest is not None and oldest < since:
+            return
+        stop = start
 
 
 def this_release() -> ReleaseActivated:

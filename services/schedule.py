@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import date, timedelta
 
 import structlog
 
+from core import plugins
+from core.clock import end_of
 from core.errors import SlopewatchError
+from core.eventlog import EventLog
+from core.events import ASSESSMENTS, ForecastIssued
 from core.settings import Site
-from services.compose import Slopewatch, load_sites
+from core.telemetry import Telemetry
+from services.compose import Slopewatch, append_observation, load_sites, newest
+from services.inference.issuing.fitting import fit_site, fitted_event, is_due
+from services.inference.issuing.skill import SkillRow, skill_of
+from services.inference.model import HORIZONS_D, MODELS
+from services.inference.state import SiteState, day_number
+from services.inference.store import read_state
 from services.ingest.service import Poll
+
+SKILL_DAYS = 365
+"""Days of epochs by which recent forecasts are judged."""
 
 
 def announce(app: Slopewatch, sites: Sequence[Site]) -> None:
@@ -22,12 +37,41 @@ def announce(app: Slopewatch, sites: Sequence[Site]) -> None:
     app.activate_release(sites)
 
 
+def recent_skill(
+    log: EventLog, state: SiteState, last: date, days: int = SKILL_DAYS
+) -> list[SkillRow]:
+    """How the forecasts did that met an epoch in the `days` before `last`."""
+    assert state.site is not None
+    first = last - timedelta(days=days)
+    said = newest(log, ASSESSMENTS, state.site.name, first - timedelta(days=max(HORIZONS_D)))
+    issued = [event.data for event in said if isinstance(event.data, ForecastIssued)]
+    return skill_of(state, issued, day_number(first))
+
+
+def gauge_forecasts(
+    telemetry: Telemetry, site: str, state: SiteState, rows: Sequence[SkillRow]
+) -> None:
+    """Set the gauges of the site's forecasts."""
+    for row in rows:
+        labels = (site, row.model, str(row.horizon_d))
+        telemetry.forecast_error.labels(*labels).set(row.rmse_mm)
+        telemetry.forecast_coverage.labels(*labels).set(row.covered)
+    units = state.issued.units if state.issued else ()
+    for name in plugins.names(MODELS):
+        count = sum(unit.model == name for unit in units)
+        telemetry.forecast_units.labels(site, name).set(count)
+    telemetry.forecast_fallback.labels(site).set(sum(unit.stepped_down for unit in units))
+    if state.fitted is not None:
+        telemetry.forecast_fitted.labels(site).set(end_of(state.fitted.day).timestamp())
+
+
 class Scheduler:
     """Asks the feeds and closes the days."""
 
     def __init__(self, app: Slopewatch, only: str | None = None) -> None:
         self._app = app
         self._only = only
+        self._looked: dict[str, str] = {}
 
     def tick(self) -> dict[str, Poll]:
         """Read the site files again, say what changed, ask every feed once."""
@@ -47,11 +91,47 @@ class Scheduler:
                 structlog.get_logger().error("site not asked", site=site.name, reason=str(error))
         return polls
 
+    def look_after(self) -> int:
+        """Once a closed day of each site: how its forecasts did, and a fit of models grown old.
+
+        Only where this process holds the state. Returns how many sites were fitted.
+        """
+        fitted = 0
+        for site in load_sites(self._app.service, self._only, without_broken=True):
+            try:
+                fitted += not site.retired and self._look_after(site)
+            except SlopewatchError as error:
+                structlog.get_logger().error("forecasts left", site=site.name, reason=str(error))
+        return fitted
+
+    def _look_after(self, site: Site) -> bool:
+        app = self._app
+        if app.states is None or site.name not in app.states.sites():
+            return False
+        with closing(app.states.open(site.name)) as repository:
+            closed = repository.attrs().get("last_closed")
+            if closed is None or closed == self._looked.get(site.name):
+                return False
+            self._looked[site.name] = closed
+            state = read_state(repository, app.artifacts)
+            last = date.fromisoformat(closed)
+            gauge_forecasts(app.telemetry, site.name, state, recent_skill(app.log, state, last))
+            if not is_due(state, app.service.refit_days):
+                return False
+            fit = fit_site(state, day_number(last))
+        now = app.clock.now()
+        append_observation(
+            app.log, fitted_event(site.name, day_number(last), fit, app.artifacts, now)
+        )
+        structlog.get_logger().info("forecast models fitted", site=site.name, day=closed)
+        return True
+
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop`; a tick that fails is told and tried again."""
         while not stop.is_set():
             try:
                 self.tick()
+                self.look_after()
             except SlopewatchError as error:
                 structlog.get_logger().error("scheduler", reason=str(error))
             stop.wait(self._app.service.poll_minutes * 60)

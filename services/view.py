@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 
 from core.artifacts import Artifacts
 from core.clock import Clock
-from core.events import Level
+from core.events import Level, UnitForecast
+from core.evidence import Floats
 from core.ledger.ledger import Ledger
 from core.settings import Site
 from core.statestore import SiteRepository, States
 from services.alerting.message import WHOLE_SITE
 from services.alerting.state import UnitAlert, decode_state
-from services.console.view import SiteView, Span, TimelineEntry, TrackView, UnitView
+from services.console.view import ForecastView, SiteView, Span, TimelineEntry, TrackView, UnitView
+from services.inference.issuing.archive import SiteHistory
 from services.inference.outlook import daily
 from services.inference.rows import read_drivers
 from services.inference.state import SiteState, day_number, day_of
@@ -41,6 +44,7 @@ def view_site(
     tracks = [t for _, t in sorted(state.tracks.items()) if t.days]
     last = state.last_closed or clock.now().date()
     polygons = {u.id: u.polygon for u in site.slope_units}
+    ahead = _forecasts(state, tracks)
     points = [np.stack([t.points.lon, t.points.lat], axis=1) for t in tracks]
     return SiteView(
         site=site.name,
@@ -49,7 +53,7 @@ def view_site(
         as_of=clock.now(),
         watched_from=state.watched_from,
         units=tuple(
-            _unit(index, site, tracks, alerts.get(unit.id, UnitAlert()), decisions, last)
+            _unit(index, site, tracks, alerts.get(unit.id, UnitAlert()), decisions, last, ahead)
             for index, unit in enumerate(site.slope_units)
         ),
         rain_day=rain[0],
@@ -80,6 +84,7 @@ def _unit(
     alert: UnitAlert,
     decisions: list[dict[str, Any]],
     last: date,
+    ahead: Mapping[tuple[str, str], ForecastView],
 ) -> UnitView:
     unit = site.slope_units[index]
     first = min((day_of(t.days[0]) for t in tracks), default=None)
@@ -94,7 +99,7 @@ def _unit(
         coverage_reason=alert.coverage_reason,
         next_pass=alert.next_pass,
         tracks=tuple(
-            _track(t, index, last, site.noise.rate_walk_mm2_d3)
+            _track(t, index, last, site.noise.rate_walk_mm2_d3, ahead.get((t.name, unit.id)))
             for t in tracks
             if np.isfinite(figure(t, "seen_mm")[:, index]).any()
         ),
@@ -104,7 +109,38 @@ def _unit(
     )
 
 
-def _track(track: Track, index: int, last: date, rate_walk: float) -> TrackView:
+def _forecasts(state: SiteState, tracks: list[Track]) -> dict[tuple[str, str], ForecastView]:
+    """The last forecast of each unit on each track, on the track's zero; none where none was."""
+    issued = state.issued
+    if issued is None or state.site is None:
+        return {}
+    day = day_number(issued.issued_for)
+    ids = [unit.id for unit in state.site.slope_units]
+    starts = {t.name: SiteHistory(state, t).filtered(day).displacement_mm for t in tracks}
+    return {
+        (said.track, said.unit): _ahead(
+            said, day + np.array(issued.horizons_d, float), starts[said.track][ids.index(said.unit)]
+        )
+        for said in issued.units
+        if said.track in starts and said.unit in ids
+    }
+
+
+def _ahead(said: UnitForecast, days: Floats, start_mm: float) -> ForecastView:
+    return ForecastView(
+        day=days,
+        mm=start_mm + np.array(said.los_increment_mm),
+        low_mm=start_mm + np.array(said.low_90_mm),
+        high_mm=start_mm + np.array(said.high_90_mm),
+        model=said.model,
+        reason=said.reason,
+        stepped_down=said.stepped_down,
+    )
+
+
+def _track(
+    track: Track, index: int, last: date, rate_walk: float, forecast: ForecastView | None
+) -> TrackView:
     days = np.arange(track.days[0], max(day_number(last), track.days[-1]) + 1, dtype=float)
     state = daily(track, days, rate_walk)
     epochs = np.array(track.days, float)
@@ -119,6 +155,7 @@ def _track(track: Track, index: int, last: date, rate_walk: float) -> TrackView:
         day_sd_mm=np.sqrt(state.var_displacement[:, index]),
         velocity_mm_d=state.velocity_mm_d[:, index],
         velocity_sd_mm_d=np.sqrt(state.var_velocity[:, index]),
+        forecast=forecast,
     )
 
 

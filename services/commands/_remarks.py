@@ -108,7 +108,7 @@ def _sections(site: Site) -> list[tuple[str, str, tuple[Plugin, ...]]]:
     return [
         ("feeds", FEEDS, site.feeds),
         ("sources", SOURCES, site.sources),
-        ("model", MODELS, (site.model,)),
+        ("model", MODELS, (site.model,) if site.model else ()),
         ("rules", RULES, site.rules or DEFAULT_RULES),
         ("recipients", NOTIFIERS, tuple(r.notifier for r in site.recipients)),
     ]

@@ -197,9 +197,9 @@ def _sources(draft: Draft) -> Iterator[str]:
 
 
 def _rules(draft: Draft) -> Iterator[str]:
-    yield "# How displacement goes on in forecasts: kalman, or persistence as the yardstick."
-    yield "model:"
-    yield "  kind: kalman"
+    yield "# How displacement goes on in forecasts: for each unit the model that forecast its last"
+    yield "# year best. `kind: kalman` and the like would name one for all."
+    yield "model: null"
     yield "# What raises a level. Thresholds not given here are the calibrated ones."
     yield "rules:"
     yield "  - kind: velocity  # surely faster than a threshold at 2 of the last 3 epochs"

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date, timedelta
 
-import structlog
-
 from core.errors import SlopewatchError
-from core.eventlog import EventLog, partition_of
+from core.eventlog import EventLog
 from core.events import (
     ASSESSMENTS,
     OBSERVATIONS,
     AcquisitionFound,
-    Event,
     StateUpdated,
-    decode,
 )
 from core.ledger import open_ledger
 from core.settings import Service, Site
 from services.commands._passes import SAME_PASS, Account, Pass, account
 from services.commands.news import chosen
-from services.compose import Slopewatch
+from services.compose import Slopewatch, newest
 
 Echo = Callable[[str], None]
-PAGE = 2000
 LATENCY = timedelta(days=2)
 """A pass is looked for when it is this old: catalogues and products take their time."""
 
@@ -59,44 +54,17 @@ def reconcile(service: Service, names: str | None, days: int, echo: Echo) -> boo
 def _account(log: EventLog, site: Site, since: date, until: date) -> Account:
     """What became of the site's passes, as the log tells it."""
     found: dict[str, list[date]] = defaultdict(list)
-    for event in _newest(log, OBSERVATIONS, site.name, since - timedelta(days=site.repeat_days)):
+    for event in newest(log, OBSERVATIONS, site.name, since - timedelta(days=site.repeat_days)):
         if isinstance(event.data, AcquisitionFound):
             seen = event.data
             orbit = f"{seen.path or seen.burst or '?'} {(seen.direction or '').lower()}".strip()
             found[orbit].append(seen.stop_time.date())
     epochs = {
         event.data.epoch
-        for event in _newest(log, ASSESSMENTS, site.name, since)
+        for event in newest(log, ASSESSMENTS, site.name, since)
         if isinstance(event.data, StateUpdated) and event.data.epoch is not None
     }
     return account(found, epochs, site.repeat_days, since, until)
-
-
-def _newest(log: EventLog, topic: str, site: str, since: date) -> Iterator[Event]:
-    """A site's events that were put on the log since a day, from the log's end, page by page.
-
-    Only the site's own events say when to stop: its neighbours' history may have come after them.
-    """
-    partition = partition_of(site, log.topics()[topic].partitions)
-    first, stop = log.beginning(topic)[partition], log.end(topic)[partition]
-    while stop > first:
-        start = max(first, stop - PAGE)
-        oldest = None
-        for record in log.read(topic, partition, start, stop):
-            if record.key != site:
-                continue
-            try:
-                event = decode(record.value)
-            except SlopewatchError as error:
-                place = f"{topic}/{partition}/{record.offset}"
-                structlog.get_logger().warning("unreadable event", at=place, reason=str(error))
-                continue
-            oldest = oldest or event.processed_at.date()
-            if event.processed_at.date() >= since:
-                yield event
-        if oldest is not None and oldest < since:
-            return
-        stop = start
 
 
 def _ask_again(app: Slopewatch, site: Site, told: Account, echo: Echo) -> bool:

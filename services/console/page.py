@@ -15,7 +15,7 @@ from core.events import LEVELS
 from services.console import panels, strips, words
 from services.console.plots import day_of, line_path, scale_of
 from services.console.sitemap import SiteMap, site_map
-from services.console.view import ScoreTable, SiteView, TimelineEntry, UnitView
+from services.console.view import ForecastView, ScoreTable, SiteView, TimelineEntry, UnitView
 
 SPARK_DAYS = 365
 SPARK_WIDTH, SPARK_HEIGHT = 120.0, 26.0
@@ -45,6 +45,7 @@ class Card:
     zooms: tuple[strips.Zoom, ...]
     readings: dict[str, Any]
     epochs: tuple[tuple[str, list[tuple[str, str, str, str]]], ...]
+    forecasts: tuple[tuple[str, ForecastView, list[tuple[str, str, str]]], ...]
 
 
 def render(
@@ -135,6 +136,11 @@ def _cards(site: SiteView, place: int) -> list[Card]:
                 zooms=zooms,
                 readings=strips.readings(site, unit, window),
                 epochs=tuple((t.track, panels.table_of(t)) for t in unit.tracks),
+                forecasts=tuple(
+                    (t.track, t.forecast, panels.forecast_rows(t))
+                    for t in unit.tracks
+                    if t.forecast is not None
+                ),
             )
         )
     return cards

@@ -83,13 +83,16 @@ class Window:
 
 
 def window_of(site: SiteView) -> Window:
-    """From the first day of anything known to the day of the view, or the failure if later."""
+    """From the first day of anything known to the day of the view, the last day forecast, or the
+    failure if later.
+    """
     starts = [site.as_of.date()] + ([site.watched_from] if site.watched_from else [])
     ends = [site.as_of.date()]
     series = [site.rain_day, site.level_day]
     for unit in site.units:
         starts += [s.first for s in unit.levels + unit.coverages]
         ends += [unit.failure] if unit.failure else []
+        ends += [date_of(t.forecast.day[-1]) for t in unit.tracks if t.forecast]
         series += [d for t in unit.tracks for d in (t.epoch_day, t.day)]
     finite = [float(np.nanmin(s)) for s in series if np.isfinite(s).any()]
     first = min([*starts, *(date_of(d) for d in finite)])
@@ -208,6 +211,7 @@ def _displacement_scale(unit: UnitView, height: float) -> Scale:
     for t in unit.tracks:
         half = Z90 * t.epoch_sd_mm
         values += [t.epoch_mm - half, t.epoch_mm + half, t.day_mm]
+        values += [t.forecast.mm] if t.forecast else []
     return scale_of(height, *values, least=20.0)
 
 
@@ -237,15 +241,47 @@ def _displacement_shapes(track: TrackView, scale: Scale, window: Window, css: st
         Shape(f"dots {css}", dots_path(at, scale(used))),
         Shape("odd", dots_path(at[odd], scale(track.epoch_mm[odd]))),
         Shape("odd-hole", dots_path(at[odd], scale(track.epoch_mm[odd]))),
+        *_forecast_shapes(track, scale, window, css),
+    ]
+
+
+def _forecast_shapes(track: TrackView, scale: Scale, window: Window, css: str) -> list[Shape]:
+    """The days ahead: dashed, with the band that holds 90 %."""
+    if track.forecast is None:
+        return []
+    x = window.x(track.forecast.day)
+    top, foot = scale(track.forecast.high_mm), scale(track.forecast.low_mm)
+    return [
+        Shape(f"band {css}", band_path(x, top, foot)),
+        Shape(f"line ahead {css}", line_path(x, scale(track.forecast.mm))),
+    ]
+
+
+def forecast_rows(track: TrackView) -> list[tuple[str, str, str]]:
+    """The forecast in words: date, displacement, interval that holds 90 %."""
+    ahead = track.forecast
+    if ahead is None:
+        return []
+    return [
+        (
+            date_of(ahead.day[i]).isoformat(),
+            number(float(ahead.mm[i]), 1, signed=True),
+            f"{number(float(ahead.low_mm[i]), 1, signed=True)} to "
+            f"{number(float(ahead.high_mm[i]), 1, signed=True)}",
+        )
+        for i in range(len(ahead.day))
     ]
 
 
 def _track_keys(track: TrackView, index: int) -> list[Key]:
     css = f"t{index % TRACK_COLOURS}"
-    return [
+    keys = [
         Key("dot", css, f"{track.track}, measured ± 90 %"),
         Key("line", css, "filter, 90 % band"),
     ]
+    if track.forecast is not None:
+        keys.append(Key("line", f"ahead {css}", f"forecast by {track.forecast.model}, 90 % band"))
+    return keys
 
 
 def _level_line(value: float, scale: Scale, window: Window) -> str:

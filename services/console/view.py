@@ -10,6 +10,23 @@ from core.evidence import Floats
 
 
 @dataclass(frozen=True)
+class ForecastView:
+    """What is expected of a slope unit on one track, mm along LOS, + toward the satellite.
+
+    `day`, `mm`, `low_mm` and `high_mm` (H,): the days ahead, from the issue day on, and the bounds
+    that hold 90 %. `model` spoke, for `reason`, in place of the chosen one where `stepped_down`.
+    """
+
+    day: Floats
+    mm: Floats
+    low_mm: Floats
+    high_mm: Floats
+    model: str
+    reason: str
+    stepped_down: bool = False
+
+
+@dataclass(frozen=True)
 class TrackView:
     """One slope unit seen on one track. Displacement in mm, LOS, positive toward the satellite.
 
@@ -28,6 +45,7 @@ class TrackView:
     day_sd_mm: Floats
     velocity_mm_d: Floats
     velocity_sd_mm_d: Floats
+    forecast: ForecastView | None = None
 
 
 @dataclass(frozen=True)

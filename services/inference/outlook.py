@@ -1,4 +1,4 @@
-"""What inference says of a track: unit states, evidence for the rules, forecasts."""
+"""What inference says of a track: unit states, and evidence for the rules."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from core.events import ForecastIssued, UnitForecast, UnitState
+from core.events import UnitState
 from core.evidence import Evidence, Floats, pack_evidence
 from core.kalman import ErrorTransition, Innovation, TrendState, compose, predict, transition
 from core.kinematics import ACCELERATION_LAG_DAYS, acceleration
 from core.settings import Site
-from services.inference.model import HORIZONS_D, Model, UnitHistory
 from services.inference.track import Track, checkpoint_of, figure, unit_state
 
 POINT_EPOCHS = 3
@@ -128,38 +127,6 @@ def usual_points(track: Track, unit: int) -> int:
     earlier = figure(track, "measured")[:-1, unit]
     earlier = earlier[earlier > 0]
     return int(np.median(earlier)) if earlier.size else 0
-
-
-def forecast(
-    tracks: list[Track], site: Site, model: Model, day: int, seq: int
-) -> ForecastIssued | None:
-    """Forecast of all units that have a state; None where none has."""
-    from services.inference.state import day_of
-
-    units: list[UnitForecast] = []
-    for track in tracks:
-        now = predicted(track, day, site.noise.rate_walk_mm2_d3)
-        history = UnitHistory(np.array(track.days, float), figure(track, "displacement_mm"))
-        said = model.forecast(history, now, HORIZONS_D, site.noise.rate_walk_mm2_d3)
-        units += [
-            UnitForecast(
-                track=track.name,
-                unit=unit.id,
-                los_increment_mm=tuple(map(float, said.increment_mm[:, i])),
-                increment_sd_mm=tuple(map(float, said.sd_mm[:, i])),
-            )
-            for i, unit in enumerate(site.slope_units)
-            if np.isfinite(said.sd_mm[:, i]).all()
-        ]
-    if not units:
-        return None
-    return ForecastIssued(
-        model=model.name,
-        issued_for=day_of(day),
-        horizons_d=HORIZONS_D,
-        units=tuple(units),
-        seq=seq,
-    )
 
 
 def _number(value: float) -> float | None:

@@ -70,13 +70,13 @@ def read_inputs(repository: SiteRepository) -> list[str]:
     return [*_column(repository, INPUTS, "id"), *(row.id for row in waiting)]
 
 
-def read_drivers(repository: SiteRepository) -> list[DriverRow]:
-    """Every row of rain and level, in the order of arrival."""
+def read_drivers(repository: SiteRepository, *, waiting: bool = True) -> list[DriverRow]:
+    """Every row of rain and level, in the order of arrival; those that wait only if asked for."""
     if not repository.attrs():
         return []
-    _, waiting = from_text(repository.attrs()["waiting"])
+    rest_ = from_text(repository.attrs()["waiting"])[1] if waiting else ()
     columns = [_column(repository, DRIVERS, name) for name in DriverRow._fields]
-    return [*(DriverRow(*row) for row in zip(*columns, strict=True)), *waiting]
+    return [*(DriverRow(*row) for row in zip(*columns, strict=True)), *rest_]
 
 
 def _column(repository: SiteRepository, group: str, name: str) -> list[Any]:

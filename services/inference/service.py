@@ -21,6 +21,7 @@ from core.events import (
     DayClosed,
     DisplacementMeasured,
     EventData,
+    ForecasterFitted,
     InterferogramReady,
     LevelObserved,
     RainfallObserved,
@@ -31,8 +32,10 @@ from core.events import (
 from core.settings import Site, Thinning, site_from_bytes
 from core.stage import Input, Outcome
 from core.statestore import States
-from services.inference.model import MODELS, Model
-from services.inference.outlook import evidence_of, forecast, predicted, unit_states
+from services.inference.issuing.publishing import published
+from services.inference.issuing.remembered import Remembered
+from services.inference.model import MODELS
+from services.inference.outlook import evidence_of, predicted, unit_states
 from services.inference.pairs import (
     PairWindow,
     add_pair,
@@ -82,6 +85,7 @@ class InferenceStage:
         self._states = states
         self._artifacts = artifacts
         self._thinning = thinning or Thinning()
+        self._remembered = Remembered(artifacts)
 
     def sites(self) -> Iterable[str]:
         """Names of all sites with a state."""
@@ -121,12 +125,14 @@ class InferenceStage:
                 return self._await_day(state, data, event.id), []
             case DayClosed() as data:
                 return self._close_day(state, data, given)
+            case ForecasterFitted() as data:
+                return self._take_models(state, data), []
         raise BadInputError(f"{event.data.NAME} does not belong into {self.inbox}")
 
     def _configure(self, state: SiteState, data: SiteConfigured, given: Input) -> Said:
         """New settings: geometry and noise may differ, so every track is folded anew."""
         site = site_from_bytes(self._artifacts.get(data.settings))
-        _model(site)
+        _check_model(site)
         watched = data.watched_from or state.watched_from or given.now.date()
         changed = state.site is not None and _motion_settings(site) != _motion_settings(state.site)
         state = replace(state, site=site, settings=data.settings, watched_from=watched)
@@ -237,7 +243,10 @@ class InferenceStage:
                     end,
                 )
             )
-            issued = forecast(live, site, _model(site), number, given.seq)
+            news = not (data.catching_up or _historical(state, given))
+            tick = self._remembered.tick(state, number)
+            put = self._artifacts.put if news else None
+            state, issued = published(state, tick, given.seq, put)
             if issued is not None:
                 outcomes.append(Outcome(issued, end))
         closed = DayClosed(
@@ -250,6 +259,19 @@ class InferenceStage:
             historical=_historical(state, given),
         )
         return state, [*outcomes, Outcome(closed, end)]
+
+    def _take_models(self, state: SiteState, data: ForecasterFitted) -> SiteState:
+        """New forecast models; what the intervals have learned of the site stays."""
+        forecaster = self._remembered.forecaster(data.parameters)
+        outlook = state.outlook
+        if outlook.bands is None:
+            counts = {name: len(track.entries) for name, track in state.tracks.items()}
+            outlook = outlook.beginning(forecaster.bands, counts)
+        else:
+            learned = outlook.bands
+            bands = replace(forecaster.bands, scores=learned.scores, shift=learned.shift)
+            outlook = replace(outlook, bands=bands)
+        return replace(state, fitted=data, outlook=outlook)
 
     def _invert(self, state: SiteState, name: str, given: Input) -> Said:
         """Turn the pairs that waited for the end of the day into epochs, and fold those."""
@@ -298,14 +320,14 @@ def _motion_settings(site: Site) -> tuple[object, ...]:
     return site.slope_units, site.reference, site.noise, site.area
 
 
-def _model(site: Site) -> Model:
-    """The site's forecast model; `BadInputError` where its settings name none."""
+def _check_model(site: Site) -> None:
+    """`BadInputError` where the settings name a forecast model that there is not."""
+    if site.model is None:
+        return
     try:
-        module = plugins.load(MODELS, site.model.kind)
-        model: Model = module.open(plugins.settings(MODELS, site.model.model_dump()))
+        plugins.settings(MODELS, site.model.model_dump())
     except SettingsError as error:
         raise BadInputError(f"the site file cannot be used: {error}") from error
-    return model
 
 
 def _check_date(data: EventData, given: Input) -> None:
@@ -317,7 +339,7 @@ def _check_date(data: EventData, given: Input) -> None:
     match data:
         case AcquisitionFound():
             day = data.stop_time.date()
-        case RainfallObserved() | LevelObserved() | DayClosed():
+        case RainfallObserved() | LevelObserved() | DayClosed() | ForecasterFitted():
             day = data.day
         case DisplacementMeasured():
             day = data.epoch

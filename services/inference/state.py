@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from core.events import ArtifactRef, ReleaseActivated
+from core.events import ArtifactRef, ForecasterFitted, ForecastIssued, ReleaseActivated
 from core.settings import Site
+from services.inference.issuing.feedback import Outlook
 from services.inference.track import Track
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -42,7 +43,9 @@ class SiteState:
     """The deformation state of one site.
 
     `vintages` counts what was had under each natural key; `inputs` and `drivers` are rows that
-    fill no block of the stored lists yet. `settings` is the site file in force.
+    fill no block of the stored lists yet; `past_drivers` are the driver rows before those.
+    `settings` is the site file in force, `fitted` the forecast models in force, `issued` the last
+    forecast and `outlook` what waits to be judged and was learned from it.
     """
 
     site: Site | None = None
@@ -55,6 +58,10 @@ class SiteState:
     vintages: dict[str, int] = field(default_factory=dict)
     inputs: tuple[InputRow, ...] = ()
     drivers: tuple[DriverRow, ...] = ()
+    past_drivers: tuple[DriverRow, ...] = ()
+    fitted: ForecasterFitted | None = None
+    issued: ForecastIssued | None = None
+    outlook: Outlook = field(default_factory=Outlook)
 
 
 def day_number(day: date) -> int:

@@ -3,7 +3,7 @@
 `inputs` and `drivers` list what was taken in (`services.inference.rows`). Per track: `archive`
 (epochs by arrival), `history` (units, in valid time), `checkpoints` (filter after an epoch),
 `present` (filter after the newest epoch) and, for interferograms, `window` (the network's
-information).
+information). `outlook` holds the forecasts that wait to be judged and what was learned from others.
 """
 
 from __future__ import annotations
@@ -20,11 +20,20 @@ import xarray as xr
 
 from core.artifacts import Artifacts
 from core.errors import NewerVersionError, SettingsError, UnavailableError
-from core.events import ArtifactRef, Event, ReleaseActivated, decode, encode
+from core.events import (
+    ArtifactRef,
+    Event,
+    ForecasterFitted,
+    ForecastIssued,
+    ReleaseActivated,
+    decode,
+    encode,
+)
 from core.kalman import TrendState
 from core.settings import Thinning, site_from_bytes
 from core.stage import Bookmark, Held
 from core.statestore import Change, Drop, Extend, Put, SiteRepository, States
+from services.inference.issuing.feedback import Outlook, packed, unpacked
 from services.inference.outlook import POINT_EPOCHS
 from services.inference.pairs import PairWindow, Waiting
 from services.inference.points import read_points
@@ -44,7 +53,9 @@ from services.inference.timeseries.motion import Motion
 from services.inference.timeseries.sequential import WindowState
 from services.inference.track import Entry, Track, Values, checkpoint_of, new_track
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+OLDEST_READ = 1
+"""Version 1 had no forecast models and no outlook: it is read as having none."""
 POSITION_ATTRS = ("bookmark",)
 THIN_EVERY = 64
 
@@ -60,6 +71,7 @@ class InferenceStore:
         self._repository: SiteRepository | None = None
         self._seen: set[str] = set()
         self._commits = 0
+        self._outlook = Outlook()
 
     def open(self) -> Held[SiteState]:
         """Read the state.
@@ -76,20 +88,18 @@ class InferenceStore:
         self._seen = set(read_inputs(repository))
         bookmark = msgspec.convert(attrs["bookmark"], Bookmark)
         outcomes = tuple(decode(o) for o in repository.outcomes())
-        return Held(read_state(repository, self._artifacts), bookmark, outcomes)
+        state = read_state(repository, self._artifacts)
+        self._outlook = state.outlook
+        return Held(state, bookmark, outcomes)
 
     def _check_version(self, version: int) -> None:
-        """Refuse what this release would misread.
-
-        There has been one version so far. With a second one an older state is rebuilt here, from
-        the archive that it holds, without a word to the stage after it.
-        """
+        """Refuse what this release would misread."""
         if version > STATE_VERSION:
             raise NewerVersionError(
                 f"site {self._site}: its state has version {version}, this release reads up to "
                 f"{STATE_VERSION}: upgrade slopewatch"
             )
-        if version < STATE_VERSION:
+        if version < OLDEST_READ:
             raise SettingsError(
                 f"site {self._site}: its state has version {version} and this release does not "
                 f"rebuild it as version {STATE_VERSION}: go back to the release that wrote it"
@@ -115,10 +125,20 @@ class InferenceStore:
         ]
         for track in state.tracks.values():
             changes += _track_changes(repository, track, self._thinning)
-        state = replace(state, inputs=rest(state.inputs), drivers=rest(state.drivers))
+        if state.outlook is not self._outlook:
+            changes.append(_outlook_change(state.outlook))
+        waiting = rest(state.drivers)
+        past = state.drivers[: len(state.drivers) - len(waiting)]
+        state = replace(
+            state,
+            inputs=rest(state.inputs),
+            drivers=waiting,
+            past_drivers=(*state.past_drivers, *past) if past else state.past_drivers,
+        )
         attrs = {**_attrs(state), "bookmark": msgspec.to_builtins(bookmark)}
         repository.commit(changes, attrs, [encode(o) for o in outcomes])
         self._seen.update(ids)
+        self._outlook = state.outlook
         self._commits += 1
         if self._commits % THIN_EVERY == 0:
             self._thin(repository)
@@ -144,6 +164,8 @@ def read_state(repository: SiteRepository, artifacts: Artifacts) -> SiteState:
     settings = msgspec.convert(attrs["settings"], ArtifactRef)
     site = site_from_bytes(artifacts.get(settings))
     inputs, drivers = from_text(attrs["waiting"])
+    past = tuple(read_drivers(repository, waiting=False))
+    fitted, issued = attrs.get("fitted"), attrs.get("issued")
     state = SiteState(
         site=site,
         settings=settings,
@@ -151,9 +173,13 @@ def read_state(repository: SiteRepository, artifacts: Artifacts) -> SiteState:
         release=msgspec.convert(attrs["release"], ReleaseActivated) if attrs["release"] else None,
         passes={k: date.fromisoformat(v) for k, v in attrs["passes"].items()},
         last_closed=_date(attrs["last_closed"]),
-        vintages=_vintages(read_drivers(repository)),
+        vintages=_vintages((*past, *drivers)),
         inputs=inputs,
         drivers=drivers,
+        past_drivers=past,
+        fitted=msgspec.convert(fitted, ForecasterFitted) if fitted else None,
+        issued=msgspec.convert(issued, ForecastIssued) if issued else None,
+        outlook=_read_outlook(repository),
     )
     tracks = {
         name: _read_track(repository, artifacts, state, name, ref)
@@ -245,7 +271,20 @@ def _attrs(state: SiteState) -> dict[str, Any]:
             if t.references
         },
         "waiting": to_text(state.inputs, state.drivers),
+        "fitted": msgspec.to_builtins(state.fitted) if state.fitted else None,
+        "issued": msgspec.to_builtins(state.issued) if state.issued else None,
     }
+
+
+def _outlook_change(outlook: Outlook) -> Put:
+    content = np.frombuffer(packed(outlook), np.uint8)
+    return Put("outlook", xr.Dataset({"packed": ("byte", content)}))
+
+
+def _read_outlook(repository: SiteRepository) -> Outlook:
+    if not repository.length("outlook", "byte"):
+        return Outlook()
+    return unpacked(repository.read("outlook")["packed"].values.tobytes())
 
 
 def _track_changes(repository: SiteRepository, track: Track, thinning: Thinning) -> list[Change]:

@@ -9,7 +9,7 @@ are left. A checkpoint is a cache.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
@@ -142,6 +142,11 @@ def newest_vintages(
 
 def as_of(track: Track, available_ns: int, noise: Noise) -> Track:
     """The track as it could be known then: the archive up to that moment, folded from nothing."""
+    return folded_anew(track, newest_vintages(track.entries, as_of_ns=available_ns), noise)
+
+
+def folded_anew(track: Track, numbers: Iterable[int], noise: Noise) -> Track:
+    """The track after these archive entries alone, in their order, folded from nothing."""
     empty = replace(
         track,
         motion=_begin(track.points, noise),
@@ -151,7 +156,7 @@ def as_of(track: Track, available_ns: int, noise: Noise) -> Track:
         fresh={},
         window=None,
     )
-    for number in newest_vintages(track.entries, as_of_ns=available_ns):
+    for number in numbers:
         empty = _fold_one(empty, track.entries[number].day, values_of(track, number), noise)
     return empty
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core import events
-from core.events import EVENT_TYPES, UnitForecast, UnitState, Vote
+from core.events import EVENT_TYPES, FittedUnit, UnitForecast, UnitState, Vote
 from core.evidence import Evidence
 from core.lexicon import BY_NAME, QUANTITIES
 from core.settings import Noise, SlopeUnit
@@ -33,7 +33,7 @@ def is_float(hint) -> bool:
 
 
 def structs():
-    return [*EVENT_TYPES.values(), UnitState, UnitForecast, Vote, events.ArtifactRef]
+    return [*EVENT_TYPES.values(), UnitState, UnitForecast, FittedUnit, Vote, events.ArtifactRef]
 
 
 def test_every_float_of_every_event_is_a_quantity():

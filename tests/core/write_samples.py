@@ -27,6 +27,8 @@ from core.events import (
     DisplacementMeasured,
     Event,
     EventData,
+    FittedUnit,
+    ForecasterFitted,
     ForecastIssued,
     InterferogramReady,
     LevelObserved,
@@ -75,6 +77,19 @@ UNSEEN = UnitState(
     displacement_sd_mm=None,
     los_velocity_mm_d=None,
     velocity_sd_mm_d=None,
+)
+EXPECTED = UnitForecast(
+    track="A44",
+    unit="toe",
+    los_increment_mm=(0.25, -0.31, -9.8),
+    increment_sd_mm=(0.5, 0.75, 4.5),
+    low_90_mm=(-0.7, -1.6, -17.5),
+    low_50_mm=(-0.1, -0.8, -12.9),
+    high_50_mm=(0.6, 0.2, -6.5),
+    high_90_mm=(1.2, 1.0, -2.25),
+    model="kalman",
+    reason="kalman_transfer was chosen: no rain has come for 14 days",
+    stepped_down=True,
 )
 VOTE = Vote(
     rule="velocity",
@@ -161,18 +176,29 @@ INFERRED: tuple[EventData, ...] = (
     ),
     StateUpdated(reason="day", track=None, epoch=None, seq=812, units=(), evidence=None),
     ForecastIssued(
-        model="local-linear-trend-1",
+        model="best",
         issued_for=DAY,
-        horizons_d=(1, 7, 30),
+        horizons_d=(0, 1, 30),
+        units=(EXPECTED, msgspec.structs.replace(EXPECTED, unit="head", stepped_down=False)),
+        seq=811,
+        fitted=date(2024, 3, 1),
+        point_forecasts=ref("point forecasts"),
+    ),
+    ForecastIssued(model="kalman", issued_for=DAY, horizons_d=(0, 1, 30), units=(), seq=812),
+    ForecasterFitted(
+        day=DAY,
+        parameters=ref("parameters"),
+        models=("kalman_transfer", "kalman", "persistence"),
         units=(
-            UnitForecast(
+            FittedUnit(
                 track="A44",
                 unit="toe",
-                los_increment_mm=(-0.31, -2.2, -9.8),
-                increment_sd_mm=(0.2, 0.9, 4.5),
+                model="kalman_transfer",
+                reason="lowest error of 3 models on the inner year",
+                scores_mm={"kalman_transfer": 4.2, "kalman": 5.1, "persistence": 6.0},
             ),
+            FittedUnit(track="A44", unit="head", model="kalman", reason="too few epochs to score"),
         ),
-        seq=811,
     ),
 )
 DECIDED: tuple[EventData, ...] = (

@@ -30,6 +30,8 @@ COMMANDS = {
     "poll_level": {"groups": GROUPS, "ask": f"ingest news level {SITES}"},
     "poll_rainfall": {"groups": GROUPS, "ask": f"ingest news rainfall {SITES}"},
     "reconcile": {"groups": GROUPS, "compare": f"reconcile {SITES}"},
+    "retrain": {"groups": GROUPS, "fit": f"train {SITES}"},
+    "skill_report": {"groups": GROUPS, "report": f"skill {SITES}"},
 }
 SCHEDULES = {
     "backfill": None,
@@ -38,6 +40,8 @@ SCHEDULES = {
     "poll_level": "40 5 * * *",
     "poll_rainfall": "20 5 * * *",
     "reconcile": "30 8 * * *",
+    "retrain": "0 2 1 * *",
+    "skill_report": "0 9 * * *",
 }
 
 
@@ -78,7 +82,7 @@ def by_pods(airflow_environment: dict[str, str]) -> dict[str, Any]:
     return parsed(airflow_environment, **settings)
 
 
-def test_all_six_are_found_without_an_error(by_bash: dict[str, Any]) -> None:
+def test_all_eight_are_found_without_an_error(by_bash: dict[str, Any]) -> None:
     assert by_bash["errors"] == {}
     schedules = {name: dag["schedule"] for name, dag in by_bash["dags"].items()}
     assert schedules == SCHEDULES

@@ -87,7 +87,7 @@ def test_every_metric_is_set_somewhere():
         for folder in ("core", "services")
         for path in (ROOT / folder).rglob("*.py")
     )
-    kept = {name for name in vars(Telemetry()) if name != "registry"}
+    kept = {n for n in vars(Telemetry()) if n != "registry" and not n.startswith("_")}
     assert len(kept) == len(METRICS)
     unset = {name for name in kept if not re.search(rf"\b{name}\s*\.labels\(", code)}
     assert not unset
@@ -99,7 +99,7 @@ def test_the_example_site_is_accepted_by_its_plug_ins():
     named = {
         "Feeds": site.feeds,
         "Sources": site.sources,
-        "Models": (site.model,),
+        "Models": (site.model,) if site.model else (),
         "Rules": site.rules,
         "Notifiers": tuple(recipient.notifier for recipient in site.recipients),
     }

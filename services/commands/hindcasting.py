@@ -1,0 +1,141 @@
+"""`slopewatch hindcast`: a site's past replayed causally, as one HTML report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.errors import SlopewatchError, UnavailableError
+from core.ledger.ledger import Ledger
+from core.settings import Service, Site
+from services.compose import Slopewatch, load_sites
+from services.hindcast.replay import FEWEST_EPOCHS, MODELS, Case, replay
+from services.hindcast.report import Section, render
+from services.hindcast.words import Alert
+from services.inference.issuing.archive import SiteHistory, driver_record
+from services.inference.issuing.voices import opened
+from services.inference.state import SiteState, day_number
+from services.inference.store import read_state
+from services.inference.track import Track
+from services.inference.trust import beginnings, conformal
+from services.inference.trust.gate import LADDER
+
+Echo = Callable[[str], None]
+
+
+def hindcast_site(
+    service: Service,
+    name: str,
+    first: date,
+    last: date,
+    out: Path,
+    echo: Echo,
+    models: Sequence[str] = (),
+) -> None:
+    """Replay `name` from `first` to `last` and write the report to `out`.
+
+    `models`: what is fitted each month and may speak, beside the ladder; without any, the ladder.
+    Raises `SlopewatchError` for a site without state or days without acquisitions.
+    """
+    site = load_sites(service, name)[0]
+    _check(first, last, out)
+    with Slopewatch(service, roles=["inference", "alerting"]) as app:
+        if app.states is None or app.ledger is None or name not in app.states.sites():
+            raise SlopewatchError(
+                f"site {name!r} has no state yet: `slopewatch ingest backfill --site {name}`"
+            )
+        with closing(app.states.open(name)) as repository:
+            state = read_state(repository, app.artifacts)
+        alerts = alerts_of(app.ledger, name, last)
+        sections = [
+            _section(site, state, track, first, last, models, echo)
+            for _, track in sorted(state.tracks.items())
+            if _epochs(track, last) >= FEWEST_EPOCHS
+        ]
+    if not sections:
+        raise SlopewatchError(
+            f"site {name!r} has no track with {FEWEST_EPOCHS} epochs by {last}: choose later days"
+        )
+    title = site.title or name
+    html = render(title, sections, simulated=site.simulated, alerts=alerts)
+    out.write_text(html, encoding="utf-8")
+    echo(f"hindcast of {title}, {first} to {last}: {out}")
+
+
+def _check(first: date, last: date, out: Path) -> None:
+    if last < first:
+        raise SlopewatchError(f"hindcast from {first} to {last}: the last day comes first")
+    if not out.parent.is_dir():
+        raise SlopewatchError(f"{out.parent} is not a folder: make it, or name another --out")
+
+
+def _epochs(track: Track, last: date) -> int:
+    """Epochs of a track up to a day."""
+    return sum(day <= day_number(last) for day in track.days)
+
+
+def _section(
+    site: Site,
+    state: SiteState,
+    track: Track,
+    first: date,
+    last: date,
+    models: Sequence[str],
+    echo: Echo,
+) -> Section:
+    named = site.model.kind if site.model else None
+    wanted = dict.fromkeys((*MODELS, *LADDER, *models, *([named] if named else [])))
+    there, absent = opened(wanted, site.model)
+    for model, why in absent.items():
+        echo(f"track {track.name}: {model} is left out: {why}")
+    case = Case(
+        name=f"Track {track.name}",
+        units=tuple(unit.id for unit in site.slope_units),
+        history=SiteHistory(state, track, record=driver_record(state)),
+        models=there,
+        absent=absent,
+        named=named if named in there else None,
+        bands=_beginning(echo),
+        reputation=beginnings.reputation(),
+    )
+    return Section(replay(case, day_number(first), day_number(last), progress=True))
+
+
+def _beginning(echo: Echo) -> conformal.State:
+    """Where intervals begin; where the pool's word is missing that is told."""
+    try:
+        return beginnings.shipped()
+    except UnavailableError as error:
+        echo(str(error))
+        return conformal.begin()
+
+
+def alerts_of(ledger: Ledger, site: str, last: date) -> list[Alert]:
+    """Changes of level that the ledger holds, known up to `last`.
+
+    A change is known on the UTC day that was over at the decision's moment, or is going on.
+    """
+    found = []
+    for decision in ledger.decisions(site):
+        body: dict[str, Any] = msgspec.json.decode(decision.body)
+        known = (datetime.fromisoformat(body["now"]) - timedelta(microseconds=1)).date()
+        for change in body["facts"].get("changes", ()):
+            before, after = change["level"]
+            if before != after and known <= last:
+                found.append(
+                    Alert(
+                        unit=change["unit"],
+                        known=known,
+                        arose=date.fromisoformat(change["arose"]),
+                        before=before,
+                        after=after,
+                        reason=change["reason"],
+                        told=not change["historical"],
+                    )
+                )
+    return found
