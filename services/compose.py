@@ -42,6 +42,7 @@ from services.alerting.service import AlertingStage
 from services.alerting.state import decode_state
 from services.alerting.thresholds import load_table
 from services.inference.service import InferenceStage
+from services.inference.version import model_version
 from services.ingest.announced import miss_vanished
 from services.ingest.service import Ingest
 
@@ -49,7 +50,6 @@ UPKEEP_S = 5.0
 SEND_TIMEOUT_S = 30.0
 PAGE = 2000
 THRESHOLDS = "twin-1.json"
-MODEL_VERSION = "ladder-1"
 
 
 class Slopewatch:
@@ -282,7 +282,7 @@ def this_release() -> ReleaseActivated:
     table = shipped_table()
     return ReleaseActivated(
         code=metadata.version("slopewatch"),
-        model=MODEL_VERSION,
+        model=model_version(),
         thresholds=load_table(table).version,
         table=reference(table),
     )

@@ -19,6 +19,7 @@ from core.telemetry import Telemetry
 from services.compose import Slopewatch, append_observation, load_sites, newest
 from services.inference.issuing.fitting import fit_site, fitted_event, is_due
 from services.inference.issuing.skill import SkillRow, skill_of
+from services.inference.issuing.voices import FILTER
 from services.inference.model import HORIZONS_D, MODELS
 from services.inference.state import SiteState, day_number
 from services.inference.store import read_state
@@ -57,7 +58,7 @@ def gauge_forecasts(
         telemetry.forecast_error.labels(*labels).set(row.rmse_mm)
         telemetry.forecast_coverage.labels(*labels).set(row.covered)
     units = state.issued.units if state.issued else ()
-    for name in plugins.names(MODELS):
+    for name in (*plugins.names(MODELS), FILTER):
         count = sum(unit.model == name for unit in units)
         telemetry.forecast_units.labels(site, name).set(count)
     telemetry.forecast_fallback.labels(site).set(sum(unit.stepped_down for unit in units))

@@ -58,6 +58,9 @@ def train_site(service: Service, site: Site, as_of: datetime | None, echo: Echo)
     with closing(open_log(str(service.log))) as log:
         append_observation(log, event)
     _tell(site.name, event, fit, echo)
+    if state.site is not None and state.site.model is not None:
+        named = state.site.model.kind
+        echo(f"  the site's settings in force name {named}: it speaks, whatever was chosen")
     return event
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core import plugins
-from core.errors import SettingsError, SlopewatchError
+from core.errors import SettingsError
 from core.settings import Tree
 from core.twin.pools import SimulatedPool, forecast_pool
 from services.inference.known import FURTHEST_D
@@ -38,10 +38,7 @@ def opened(name):
     if name in NEEDS_TORCH and find_spec("torch") is None:
         pytest.skip("torch is an extra")
     module = plugins.load(MODELS, name)
-    try:
-        return module.open(module.Settings())
-    except SlopewatchError as error:  # its weights are not made yet
-        pytest.skip(str(error))
+    return module.open(module.Settings())
 
 
 @cache

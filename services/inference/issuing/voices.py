@@ -14,7 +14,7 @@ import numpy as np
 
 from core import plugins
 from core.errors import SlopewatchError
-from core.kalman import TrendState
+from core.kalman import TrendState, predict
 from core.settings import Plugin, Site
 from services.inference.issuing.archive import Series
 from services.inference.issuing.forecaster import Forecaster, TrackFit, motion_of
@@ -24,7 +24,8 @@ from services.inference.trust.gate import LADDER, Choice, Spoken, missing, speak
 
 BEST: Final = "best"
 """What the site's settings ask for where they name no model."""
-FILTER: Final = "kalman"
+FILTER: Final = "filter"
+"""The site's own filter: the trend of model `kalman` with the noise of the site file."""
 NOT_FITTED: Final = "no model was fitted yet"
 
 
@@ -71,21 +72,16 @@ def track_fit(forecaster: Forecaster | None, site: Site, track: str) -> TrackFit
 def own_filter(now: TrendState, site: Site, why: str) -> Voice:
     """The slope goes on at its filtered rate, ever less certainly (`core.kalman.predict`)."""
     path, wanted = filter_path(now, site.noise.rate_walk_mm2_d3), wanted_model(site)
-    series, down = now.displacement_mm.size, wanted not in {BEST, FILTER}
+    series, down = now.displacement_mm.size, wanted not in {BEST, "kalman"}
     reason = f"{wanted} was chosen: {why}" if down else why
     return Voice(path, (FILTER,) * series, (reason,) * series, (down,) * series)
 
 
 def filter_path(now: TrendState, rate_walk_mm2_d3: float) -> Path:
     """A filter's state carried on for 30 days, (31, S)."""
-    h = np.arange(FURTHEST_D + 1, dtype=float)[:, None]
-    variance = (
-        now.var_displacement
-        + 2.0 * now.cov_displacement_velocity * h
-        + now.var_velocity * h**2
-        + rate_walk_mm2_d3 * h**3 / 3.0
-    )
-    return Path(now.displacement_mm + now.velocity_mm_d * h, np.sqrt(variance))
+    days = np.arange(FURTHEST_D + 1, dtype=float)[:, None]
+    ahead = predict(now, days, rate_walk_mm2_d3)
+    return Path(ahead.displacement_mm, np.sqrt(ahead.var_displacement))
 
 
 def voice_of(

@@ -308,7 +308,7 @@ def test_an_earlier_day_is_exported_as_it_was_issued(service: Service, tmp_path:
     export_site(service, NAME, tmp_path / "then.nc", as_of, print)
     with xr.open_dataset(tmp_path / "then.nc", engine="scipy") as found:
         assert "not fitted yet" in found.attrs["source"]
-        assert found["unit_model"].attrs["flag_meanings"] == "kalman"
+        assert found["unit_model"].attrs["flag_meanings"] == "filter"
         assert np.isfinite(found["point_forecast"].values).all()
         end = np.datetime64(end_of(day(100)).replace(tzinfo=None), "ns")
         assert found["forecast_reference_time"].values == end
@@ -342,11 +342,11 @@ def test_skill_is_of_the_forecasts_that_met_an_epoch(
     assert report_skill(service, None, 365, metrics, lines.append)
     text = "\n".join(lines)
     assert f"{NAME} (SIMULATED): kalman_transfer for 2 unit series, fitted on" in text
-    assert re.search(r"kalman +\+12 ", text)
+    assert re.search(r"filter +\+12 ", text)
     found = {f.name: f.samples for f in text_string_to_metric_families(metrics.read_text())}
     units = {s.labels["model"]: s.value for s in found["slopewatch_forecast_units"]}
     assert units["kalman_transfer"] == 2.0
-    assert units["kalman"] == 0.0
+    assert units["filter"] == 0.0
     errors = found["slopewatch_forecast_error_mm"]
     assert {s.labels["horizon_days"] for s in errors} >= {"0", "12"}
     assert all(s.value > 0 for s in errors)
@@ -371,7 +371,7 @@ def test_one_epoch_judges_one_forecast_of_each_horizon(
     at = only[0].horizons_d.index(12)
     error = [seen[i] - start[i] - unit.los_increment_mm[at] for i, unit in enumerate(only[0].units)]
     assert row.judged == 2
-    assert row.model == "kalman"
+    assert row.model == "filter"
     assert row.rmse_mm == pytest.approx(np.sqrt(np.mean(np.square(error))))
     assert row.bias_mm == pytest.approx(np.mean(error))
     assert row.held_rmse_mm == pytest.approx(np.sqrt(np.mean((seen - start) ** 2)))

@@ -118,7 +118,7 @@ def test_before_a_fit_the_filter_goes_on_and_says_why(whole: tuple[Bench, Scene]
     h = np.array(said.horizons_d, float)
     for unit in said.units:
         state = states[end_of(day(30)), unit.track, unit.unit]
-        assert (unit.model, unit.reason, unit.stepped_down) == ("kalman", NOT_FITTED, False)
+        assert (unit.model, unit.reason, unit.stepped_down) == ("filter", NOT_FITTED, False)
         np.testing.assert_allclose(unit.los_increment_mm, state.los_velocity_mm_d * h, rtol=1e-12)
         assert unit.increment_sd_mm[0] == pytest.approx(state.displacement_sd_mm)
         assert np.all(np.diff(unit.increment_sd_mm) > 0)
@@ -275,7 +275,7 @@ def test_a_fit_of_other_units_does_not_hold_and_says_so() -> None:
         said = issued(made)[DAYS - 1]
     assert said.fitted is not None
     for unit in said.units:
-        assert unit.model == "kalman"
+        assert unit.model == "filter"
         assert "changed since the models were fitted" in unit.reason
 
 
@@ -286,7 +286,7 @@ def test_a_named_model_speaks_alone_and_until_it_is_fitted_the_filter_stands_in(
         said = issued(made)
     early, late = said[30], said[DAYS - 1]
     assert (early.model, late.model) == ("persistence", "persistence")
-    assert {(u.model, u.stepped_down) for u in early.units} == {("kalman", True)}
+    assert {(u.model, u.stepped_down) for u in early.units} == {("filter", True)}
     assert {u.reason for u in early.units} == {f"persistence was chosen: {NOT_FITTED}"}
     assert {(u.model, u.stepped_down) for u in late.units} == {("persistence", False)}
     assert {u.reason for u in late.units} == {"the site's settings name it"}
