@@ -101,8 +101,11 @@ class Scheduler:
         for site in load_sites(self._app.service, self._only, without_broken=True):
             try:
                 fitted += not site.retired and self._look_after(site)
-            except SlopewatchError as error:
-                structlog.get_logger().error("forecasts left", site=site.name, reason=str(error))
+            except Exception as error:
+                # Whatever goes wrong in a fit, feeds must go on being asked and days closed.
+                structlog.get_logger().error(
+                    "forecast models not fitted", site=site.name, reason=repr(error)
+                )
         return fitted
 
     def _look_after(self, site: Site) -> bool:

@@ -78,8 +78,6 @@ def _tell(site: str, event: Event, fit: Fit, echo: Echo) -> None:
         echo(line)
     for name, why in fit.absent.items():
         echo(f"  {name} was not tried: {why}")
-    for note in fit.notes:
-        echo(f"  {note}")
     for name, why in fit.skipped.items():
         echo(f"  track {name} was not fitted: {why}")
 

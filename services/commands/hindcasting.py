@@ -10,19 +10,21 @@ from typing import Any
 
 import msgspec
 
-from core.errors import SlopewatchError, UnavailableError
+from core.errors import SlopewatchError
+from core.ledger import open_ledger
 from core.ledger.ledger import Ledger
 from core.settings import Service, Site
-from services.compose import Slopewatch, load_sites
-from services.hindcast.replay import FEWEST_EPOCHS, MODELS, Case, replay
+from services.commands._site_state import state_of
+from services.compose import load_sites
+from services.hindcast.replay import Case, replay
 from services.hindcast.report import Section, render
 from services.hindcast.words import Alert
 from services.inference.issuing.archive import SiteHistory, driver_record
+from services.inference.issuing.fitting import FEWEST_EPOCHS
 from services.inference.issuing.voices import opened
 from services.inference.state import SiteState, day_number
-from services.inference.store import read_state
 from services.inference.track import Track
-from services.inference.trust import beginnings, conformal
+from services.inference.trust import beginnings
 from services.inference.trust.gate import LADDER
 
 Echo = Callable[[str], None]
@@ -44,14 +46,11 @@ def hindcast_site(
     """
     site = load_sites(service, name)[0]
     _check(first, last, out)
-    with Slopewatch(service, roles=["inference", "alerting"]) as app:
-        if app.states is None or app.ledger is None or name not in app.states.sites():
-            raise SlopewatchError(
-                f"site {name!r} has no state yet: `slopewatch ingest backfill --site {name}`"
-            )
-        with closing(app.states.open(name)) as repository:
-            state = read_state(repository, app.artifacts)
-        alerts = alerts_of(app.ledger, name, last)
+    with (
+        state_of(service, name, echo) as (state, _),
+        closing(open_ledger(str(service.ledger))) as ledger,
+    ):
+        alerts = alerts_of(ledger, name, last)
         sections = [
             _section(site, state, track, first, last, models, echo)
             for _, track in sorted(state.tracks.items())
@@ -89,10 +88,11 @@ def _section(
     echo: Echo,
 ) -> Section:
     named = site.model.kind if site.model else None
-    wanted = dict.fromkeys((*MODELS, *LADDER, *models, *([named] if named else [])))
+    wanted = dict.fromkeys((*LADDER, *models, *([named] if named else [])))
     there, absent = opened(wanted, site.model)
     for model, why in absent.items():
         echo(f"track {track.name}: {model} is left out: {why}")
+    taught = beginnings.shipped()
     case = Case(
         name=f"Track {track.name}",
         units=tuple(unit.id for unit in site.slope_units),
@@ -100,19 +100,10 @@ def _section(
         models=there,
         absent=absent,
         named=named if named in there else None,
-        bands=_beginning(echo),
-        reputation=beginnings.reputation(),
+        bands=taught.bands,
+        reputation=taught.reputation,
     )
     return Section(replay(case, day_number(first), day_number(last), progress=True))
-
-
-def _beginning(echo: Echo) -> conformal.State:
-    """Where intervals begin; where the pool's word is missing that is told."""
-    try:
-        return beginnings.shipped()
-    except UnavailableError as error:
-        echo(str(error))
-        return conformal.begin()
 
 
 def alerts_of(ledger: Ledger, site: str, last: date) -> list[Alert]:

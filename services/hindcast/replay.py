@@ -18,18 +18,15 @@ from tqdm import tqdm
 
 from core.errors import BadInputError, SlopewatchError
 from core.evidence import Floats
+from services.inference.issuing.fitting import FEWEST_EPOCHS
 from services.inference.known import FURTHEST_D, History, Ints, Known
 from services.inference.model import HORIZONS_D, Model, Parameters, Path
 from services.inference.trust import conformal, gate
 from services.inference.trust.gate import Choice
 from services.inference.trust.inner import inner_scores
 
-FEWEST_EPOCHS: Final = 10
-"""Epochs that must be known before models are fitted for the first time."""
 SOONEST_D: Final = 15
 """Days after the first fit before which the first of a month fits nothing anew."""
-MODELS: Final = ("persistence", "kalman", "kalman_transfer")
-"""What is fitted unless asked otherwise: the ladder, all of it quick."""
 
 _H: Final = np.array(HORIZONS_D)
 Names = npt.NDArray[np.str_]

@@ -15,7 +15,7 @@ import numpy as np
 from core import plugins
 from core.artifacts import Artifacts
 from core.clock import end_of
-from core.errors import SlopewatchError, UnavailableError
+from core.errors import SlopewatchError
 from core.events import Event, FittedUnit, ForecasterFitted, observation_id
 from core.settings import Site
 from services.inference.issuing.archive import Readings, SiteHistory, driver_record
@@ -45,7 +45,6 @@ class Fit(NamedTuple):
     absent: Mapping[str, str]
     skipped: Mapping[str, str]
     """Tracks without a fit, and why."""
-    notes: tuple[str, ...] = ()
     """What else whoever started the fit should know."""
 
 
@@ -77,8 +76,7 @@ def fit_site(
     record, readings = driver_record(state), Readings()
     fits: dict[str, TrackFit] = {}
     skipped: dict[str, str] = {}
-    bands, notes = _beginning()
-    reputation = beginnings.reputation()
+    bands, reputation = beginnings.shipped()
     units, hull = list[FittedUnit](), None
     for name, track in sorted(state.tracks.items()):
         history = SiteHistory(state, track, record=record, readings=readings)
@@ -102,15 +100,7 @@ def fit_site(
         told = "; ".join(f"track {name}: {why}" for name, why in skipped.items()) or "no track"
         raise NothingToFitError(f"site {site.name}: nothing to fit to ({told})")
     forecaster = Forecaster(motion_of(site), fits, bands, hull)
-    return Fit(forecaster, tuple(models), tuple(units), absent, skipped, notes)
-
-
-def _beginning() -> tuple[conformal.State, tuple[str, ...]]:
-    """Intervals as the pool taught them; normal ones where that file is missing, and a note."""
-    try:
-        return beginnings.shipped(), ()
-    except UnavailableError as error:
-        return conformal.begin(), (str(error),)
+    return Fit(forecaster, tuple(models), tuple(units), absent, skipped)
 
 
 def _models(site: Site, names: Iterable[str] | None) -> tuple[dict[str, Model], dict[str, str]]:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from core.artifacts import numbers, pack, unpack
-from core.errors import UnavailableError
+from core.errors import SettingsError
 from services.inference.known import History
 from services.inference.model import Model
 from services.inference.trust import conformal, gate
@@ -56,27 +56,19 @@ def write(taught: Taught, path: Path = SHIPPED) -> None:
     path.write_bytes(pack({**conformal.arrays(taught.bands), **named}))
 
 
-def shipped(path: Path = SHIPPED) -> conformal.State:
-    """The intervals that ship with the service.
+def shipped(path: Path = SHIPPED) -> Taught:
+    """What ships with the service.
 
-    Raises `UnavailableError` where the file is missing; what `conformal.from_arrays` raises.
+    Raises `SettingsError` where the file is missing; what `conformal.from_arrays` raises.
     """
     if not path.is_file():
-        raise UnavailableError(
-            f"{path.name} is not there: intervals would begin as normal ones; make it anew with "
-            "`python -m services.scoring.begin`"
-        )
+        raise SettingsError(f"{path.name} is missing in this installation: install slopewatch anew")
     named = unpack(path.read_bytes())
-    return conformal.from_arrays({n: a for n, a in named.items() if not n.startswith(_REPUTATION)})
-
-
-def reputation(path: Path = SHIPPED) -> dict[str, float]:
-    """The models' reputations that ship with the service; none where the file is missing."""
-    if not path.is_file():
-        return {}
-    named = unpack(path.read_bytes())
-    return {
-        name.removeprefix(_REPUTATION): float(numbers(named, name))
-        for name in named
-        if name.startswith(_REPUTATION)
-    }
+    bands = {name: array for name, array in named.items() if not name.startswith(_REPUTATION)}
+    return Taught(
+        conformal.from_arrays(bands),
+        {
+            name.removeprefix(_REPUTATION): float(numbers(named, name))
+            for name in named.keys() - bands.keys()
+        },
+    )
