@@ -4,7 +4,8 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 FRESH ?=
 
-.PHONY: help demo up down kafka test test-slow bench lint format docs calibrate clean chaos
+.PHONY: help demo up down kafka test test-slow bench lint format docs calibrate weights skill clean \
+	chaos
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -48,6 +49,14 @@ docs: $(VENV)/.dev ## write the generated pages of docs/ anew
 
 calibrate: $(VENV)/.dev ## make the rules' thresholds anew from the calibration seeds (some minutes)
 	$(BIN)/python -m services.scoring.calibrate
+
+weights: $(VENV)/.dev ## train network, trees and beginnings of intervals anew (tens of minutes)
+	$(BIN)/python -m services.scoring.grow_boosting
+	$(BIN)/slopewatch train --pool services/inference/musenet/weights --seeds 3
+	$(BIN)/python -m services.scoring.begin
+
+skill: $(VENV)/.dev ## score every forecast model on the test pool, write docs/skill.md (tens of minutes)
+	$(BIN)/python -m benchmarks forecast_skill
 
 clean: ## end the engine, forget environment, demo and the engine's data
 	@test ! -e .engine/pids.json || $(BIN)/python -m tools.engine down

@@ -16,8 +16,8 @@ from benchmarks.frame import LeftOutError, as_markdown, as_text, conditions
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.md"
 PREFIX = "bench_"
-SHORTENED = "forecast_skill"
-"""Runs for long at full size, and has a form of ten minutes."""
+SHORTENED = ("forecast_skill", "understanding")
+"""Run for long at full size, and have a form of ten minutes."""
 
 
 def names() -> list[str]:
@@ -30,15 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; all")
     parser.add_argument("--quick", action="store_true", help="small sizes: a look whether they run")
-    parser.add_argument("--short", action="store_true", help="ten minutes of forecast_skill")
+    parser.add_argument(
+        "--short", action="store_true", help=f"ten minutes each of {' and '.join(SHORTENED)}"
+    )
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} anew")
     given = parser.parse_args(arguments)
     if unknown := set(given.names) - set(names()):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     if given.write and (given.quick or given.names):
         parser.error("results are written of all benchmarks at full size: leave names and --quick")
-    if given.short and (given.quick or given.names != [SHORTENED]):
-        parser.error(f"only {SHORTENED} has a short form: name it alone")
+    if given.short and (given.quick or not given.names or set(given.names) - set(SHORTENED)):
+        parser.error(f"only {' and '.join(SHORTENED)} have a short form: name them")
     _only_warnings()
     measured_under = conditions()
     print("\n".join(measured_under), flush=True)

@@ -233,6 +233,22 @@ def skill(
 
 
 @app.command()
+def understand(
+    context: typer.Context,
+    site: SiteName,
+    out: Annotated[Path, typer.Option(help="folder for the pages and pictures")],
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="UTC day; the last closed one without it"),
+    ] = None,
+) -> None:
+    """What moves a slope, and how late: lags behind rain and reservoir, shares, rhythms."""
+    from services.commands.understanding import understand as write_pages
+
+    write_pages(_service(context), site, out, as_of, typer.echo)
+
+
+@app.command()
 def doctor(
     context: typer.Context,
     network: Annotated[bool, typer.Option(help="also ask the outside services")] = True,

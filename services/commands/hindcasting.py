@@ -20,12 +20,12 @@ from services.hindcast.replay import Case, replay
 from services.hindcast.report import Section, render
 from services.hindcast.words import Alert
 from services.inference.issuing.archive import SiteHistory, driver_record
-from services.inference.issuing.fitting import FEWEST_EPOCHS
 from services.inference.issuing.voices import opened
 from services.inference.state import SiteState, day_number
 from services.inference.track import Track
 from services.inference.trust import beginnings
 from services.inference.trust.gate import LADDER
+from services.inference.trust.inner import FEWEST_EPOCHS
 
 Echo = Callable[[str], None]
 

@@ -18,12 +18,11 @@ from tqdm import tqdm
 
 from core.errors import BadInputError, SlopewatchError
 from core.evidence import Floats
-from services.inference.issuing.fitting import FEWEST_EPOCHS
 from services.inference.known import FURTHEST_D, History, Ints, Known
 from services.inference.model import HORIZONS_D, Model, Parameters, Path
 from services.inference.trust import conformal, gate
 from services.inference.trust.gate import Choice
-from services.inference.trust.inner import inner_scores
+from services.inference.trust.inner import FEWEST_EPOCHS, inner_scores
 
 SOONEST_D: Final = 15
 """Days after the first fit before which the first of a month fits nothing anew."""
@@ -113,7 +112,9 @@ def replay(case: Case, first: int, last: int, *, progress: bool = False) -> Repl
         before = known
         if _is_due(case, int(day), fitted, known):
             bar.set_postfix_str(f"fitting, {case.date_of(int(day))}")
-            fitted, bands = _fit(case, int(day))
+            first_fit = fitted is None
+            fitted, begun = _fit(case, int(day))
+            bands = begun if first_fit else conformal.refitted(bands, begun)
             bar.set_postfix_str("")
         issued = record.write(row, known, fitted, bands)
         kept = [*(one for one in kept if one.day > day - conformal.MEMORY_D), issued]

@@ -63,6 +63,7 @@ from services.inference.track import (
     refold,
     values_of,
 )
+from services.inference.trust import conformal
 
 Said = tuple[SiteState, list[Outcome]]
 FIRST_DAY = date(1900, 1, 1)
@@ -268,8 +269,7 @@ class InferenceStage:
             counts = {name: len(track.entries) for name, track in state.tracks.items()}
             outlook = outlook.beginning(forecaster.bands, counts)
         else:
-            learned = outlook.bands
-            bands = replace(forecaster.bands, scores=learned.scores, shift=learned.shift)
+            bands = conformal.refitted(outlook.bands, forecaster.bands)
             outlook = replace(outlook, bands=bands)
         return replace(state, fitted=data, outlook=outlook)
 

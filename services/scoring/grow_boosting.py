@@ -22,12 +22,12 @@ from services.inference.models import boosting
 from services.scoring.forecasts.folds import folds
 from services.scoring.forecasts.series import PoolHistory
 
-NOISES = ("white-3", "radar")
+NOISES = ("radar", "white-3", "white-5")
 WEIGHTS = Path(services.inference.__file__).parent / "weights" / "boosting.npz"
 _YEAR_D = 365
 
 
-def histories(sites: int) -> Iterator[tuple[History, int, int]]:
+def histories(sites: int | None) -> Iterator[tuple[History, int, int]]:
     """Each fold's year of the training pool, as `boosting.train` takes them."""
     for noise in NOISES:
         history = PoolHistory(forecast_pool("training", noise, sites))
@@ -39,7 +39,7 @@ def histories(sites: int) -> Iterator[tuple[History, int, int]]:
 def main() -> None:
     """Grow and write."""
     parser = ArgumentParser(description="Grow the trees of the boosting model.")
-    parser.add_argument("--sites", type=int, default=96, help="first sites of the training pool")
+    parser.add_argument("--sites", type=int, help="first sites of the training pool; none: all")
     parser.add_argument("--every", type=int, default=12, help="days between issues")
     parser.add_argument("--to", type=Path, default=WEIGHTS, help="file to write")
     given = parser.parse_args()

@@ -91,11 +91,26 @@ def observed_drivers(known: Known) -> DailyDrivers:
 
 def held(values: Floats, first_day: int) -> Floats:
     """A driver (T, D) held at its mean of each day of the year."""
-    of_year = (np.mod(first_day + np.arange(len(values)), YEAR_D)).astype(np.int64)
-    count = np.bincount(of_year, minlength=366)
+    return of_year(values, first_day, first_day + np.arange(len(values)))
+
+
+def of_year(values: Floats, first_day: int, days: Ints) -> Floats:
+    """Means (N, D) of the same day of the year as each of `days` (N,), from values (T, D).
+
+    `first_day` is that of the values, of which there is a year or more.
+    """
+    place = _of_year(first_day + np.arange(len(values)))
+    count = np.bincount(place, minlength=366)
     total = np.zeros((366, values.shape[1]))
-    np.add.at(total, of_year, values)
-    return np.asarray((total / np.maximum(count, 1)[:, None])[of_year])
+    np.add.at(total, place, values)
+    mean = total / np.maximum(count, 1)[:, None]
+    if count[365] == 0:  # seen in one year of four
+        mean[365] = mean[364]
+    return np.asarray(mean[_of_year(days)])
+
+
+def _of_year(days: Ints) -> Ints:
+    return np.mod(days, YEAR_D).astype(np.int64)
 
 
 def levels_of(drivers: DailyDrivers) -> Levels:

@@ -15,7 +15,9 @@ from core.evidence import Floats
 from services.understanding.lagmap import LONGEST_D, Lags
 from services.understanding.reading import Reading
 from services.understanding.rhythm import Rhythm
+from services.understanding.words import ENOUGH_CORRELATION
 
+LAGS, SHARES = "lags.png", "shares.png"
 INK = "#1f2933"
 FAINT = "#8a94a0"
 RAIN_INK = "#2a6f97"
@@ -41,7 +43,13 @@ _STYLE: Any = {
 }
 
 
-def lag_figure(reading: Reading, lon: Floats | None = None, lat: Floats | None = None) -> bytes:
+def lag_figure(
+    reading: Reading,
+    lon: Floats | None = None,
+    lat: Floats | None = None,
+    *,
+    simulated: bool = False,
+) -> bytes:
     """Lags behind rain and reservoir: maps where positions are known, else along the slope. PNG."""
     import matplotlib as mpl
 
@@ -54,7 +62,38 @@ def lag_figure(reading: Reading, lon: Floats | None = None, lat: Floats | None =
             else:
                 _map(figure, axis, lon, lat, lags)
             axis.set_title(title)
-        return _png(figure)
+        return _png(figure, simulated)
+
+
+def pictures(
+    reading: Reading,
+    lon: Floats | None = None,
+    lat: Floats | None = None,
+    *,
+    simulated: bool = False,
+    dated: bool = True,
+) -> dict[str, bytes]:
+    """Every picture of a reading by the name of its file: lags, shares, coherence of each driver.
+
+    Args:
+        reading: what was read.
+        lon, lat: positions (S,) of the series in degrees; without them along the slope.
+        simulated: whether the data are simulated, which every picture then says.
+        dated: see `rhythm_figure`.
+    """
+    made = {
+        LAGS: lag_figure(reading, lon, lat, simulated=simulated),
+        SHARES: share_figure(reading, lon, lat, simulated=simulated),
+    }
+    for one in reading.rhythms:
+        name = reading.names[one.series]
+        made[coherence_file(one)] = rhythm_figure(one, name, simulated=simulated, dated=dated)
+    return made
+
+
+def coherence_file(rhythm: Rhythm) -> str:
+    """Name of the picture of a rhythm."""
+    return f"coherence-{rhythm.driver}.png"
 
 
 def reservoir(reading: Reading) -> Lags:
@@ -62,7 +101,13 @@ def reservoir(reading: Reading) -> Lags:
     return reading.lags.reservoir()
 
 
-def share_figure(reading: Reading, lon: Floats | None = None, lat: Floats | None = None) -> bytes:
+def share_figure(
+    reading: Reading,
+    lon: Floats | None = None,
+    lat: Floats | None = None,
+    *,
+    simulated: bool = False,
+) -> bytes:
     """Rain's share of the unusual motion, as a map or along the slope. PNG."""
     import matplotlib as mpl
 
@@ -97,23 +142,25 @@ def share_figure(reading: Reading, lon: Floats | None = None, lat: Floats | None
             axis.axhline(0.5, color=FAINT, lw=0.8, ls=":")
             axis.legend(frameon=False, fontsize=9, loc="best")
         axis.set_title("Rain's share of the motion beyond the season; the reservoir has the rest")
-        return _png(figure)
+        return _png(figure, simulated)
 
 
-def rhythm_figure(rhythm: Rhythm, name: str, *, simulated: bool = False) -> bytes:
+def rhythm_figure(
+    rhythm: Rhythm, name: str, *, simulated: bool = False, dated: bool = True
+) -> bytes:
     """Wavelet coherence over time and period, and the lag at each period. PNG.
 
-    Days of simulated records count from their beginning, not from 1970.
+    `dated`: days count from 1970; those of a simulated pool count from its beginning.
     """
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE):
         figure, (left, right) = _panels(2, widths=(2.1, 1.0), height=4.2)
-        _scalogram(figure, left, rhythm, simulated)
+        _scalogram(figure, left, rhythm, dated)
         left.set_title(f"Coherence of {rhythm.driver} with {name}")
         _periods(right, rhythm)
         right.set_title("Days behind, by period")
-        return _png(figure)
+        return _png(figure, simulated)
 
 
 def _panels(count: int, widths: tuple[float, ...] | None = None, height: float = 4.0) -> Any:
@@ -124,7 +171,9 @@ def _panels(count: int, widths: tuple[float, ...] | None = None, height: float =
     return figure, axes
 
 
-def _png(figure: Any) -> bytes:
+def _png(figure: Any, simulated: bool) -> bytes:
+    if simulated:
+        figure.supxlabel("SIMULATED: no real slope", fontsize=9, color=FAINT)
     content = BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()
@@ -172,7 +221,7 @@ def _along(axis: Any, reading: Reading, lags: Lags) -> None:
 
 
 def _map(figure: Any, axis: Any, lon: Floats, lat: Floats, lags: Lags) -> None:
-    known = np.isfinite(lags.lag_d)
+    known = np.isfinite(lags.lag_d) & (lags.correlation >= ENOUGH_CORRELATION)
     axis.scatter(lon[~known], lat[~known], marker="x", s=14, color=FAINT, linewidth=0.8)
     width = (lags.high_d - lags.low_d)[known]
     certain = np.clip((_VAGUE_D - width) / (_VAGUE_D - _CERTAIN_D), 0.0, 1.0)
@@ -182,7 +231,7 @@ def _map(figure: Any, axis: Any, lon: Floats, lat: Floats, lags: Lags) -> None:
     )  # fmt: skip
     _degrees(axis)
     bar = figure.colorbar(drawn, ax=axis, shrink=0.85, extend="max")
-    bar.set_label("days; large dots are sure, small ones vague")
+    bar.set_label("days; large dots: sure, small: vague, crosses: none")
 
 
 def _degrees(axis: Any) -> None:
@@ -194,9 +243,9 @@ def _degrees(axis: Any) -> None:
     axis.set_ylabel("latitude (°)")
 
 
-def _scalogram(figure: Any, axis: Any, rhythm: Rhythm, simulated: bool) -> None:
+def _scalogram(figure: Any, axis: Any, rhythm: Rhythm, dated: bool) -> None:
     seen = rhythm.coherence
-    years = rhythm.end_day / 365.25 if simulated else np.array([_year(d) for d in rhythm.end_day])
+    years = np.array([_year(d) for d in rhythm.end_day]) if dated else rhythm.end_day / 365.25
     drawn = axis.pcolormesh(
         years, seen.period_d, seen.coherence, cmap="YlGnBu", vmin=0, vmax=1, shading="nearest",
         rasterized=True,
@@ -210,7 +259,7 @@ def _scalogram(figure: Any, axis: Any, rhythm: Rhythm, simulated: bool) -> None:
     )  # fmt: skip
     axis.contour(years, seen.period_d, seen.safe.astype(float), levels=[0.5], colors=FAINT)
     _period_axis(axis, seen.period_d)
-    axis.set_xlabel("years since the record began" if simulated else "year")
+    axis.set_xlabel("year" if dated else "years since the record began")
     bar = figure.colorbar(drawn, ax=axis, shrink=0.9)
     bar.set_label("squared coherence")
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from datetime import date, timedelta
 from html import escape
 
 import numpy as np
 
 from core.evidence import Floats
-from services.understanding.figures import lag_figure, rhythm_figure, share_figure
+from services.understanding.figures import LAGS, SHARES, coherence_file
 from services.understanding.lagmap import LONGEST_D
 from services.understanding.reading import Reading
-from services.understanding.words import LIMITS, independence_sentences, sentences
+from services.understanding.words import (
+    LIMITS,
+    independence_sentences,
+    network_sentence,
+    sentences,
+)
 
 _CSS = """
 :root { color-scheme: light; }
@@ -31,25 +37,26 @@ LONGEST_TABLE = 200
 def page(
     reading: Reading,
     title: str,
+    pictures: Mapping[str, bytes],
     *,
     simulated: bool,
-    lon: Floats | None = None,
-    lat: Floats | None = None,
+    dated: bool = True,
 ) -> str:
     """The page of a site.
 
     Args:
         reading: what was read.
         title: of the site.
+        pictures: by the names of their files, see `figures.pictures`.
         simulated: whether the data are simulated, which the page then says first.
-        lon, lat: positions (S,) of the series in degrees; without them along the slope.
+        dated: whether days count from 1970; those of a pool count from its beginning.
     """
     when = date(1970, 1, 1) + timedelta(days=reading.day)
-    known = "as known at the end of " + (f"day {reading.day}" if simulated else f"{when}")
+    known = "as known at the end of " + (f"{when}" if dated else f"day {reading.day}")
     banner = '<p class="simulated">Simulated data: no real slope.</p>' if simulated else ""
     rhythms = "".join(
         _image(
-            rhythm_figure(one, reading.names[one.series], simulated=simulated),
+            pictures[coherence_file(one)],
             f"Wavelet coherence of {one.driver} with {reading.names[one.series]}",
         )
         for one in reading.rhythms
@@ -59,9 +66,10 @@ def page(
         f'<p class="when">{escape(known)}</p>{banner}',
         _list([*sentences(reading)]),
         "<h2>Lags</h2>",
-        _image(lag_figure(reading, lon, lat), "Lags behind rain and reservoir"),
+        _image(pictures[LAGS], "Lags behind rain and reservoir"),
         "<h2>Shares of the drivers</h2>",
-        _image(share_figure(reading, lon, lat), "Rain's share of the motion"),
+        _image(pictures[SHARES], "Rain's share of the motion"),
+        *_network(reading),
         "<h2>Rhythms in common</h2>",
         rhythms,
         f'<p class="note">{escape(_RHYTHM_NOTE)}</p>',
@@ -84,11 +92,27 @@ _RHYTHM_NOTE = (
     "so more than 95 % of unrelated series of the same memory. The pale part is within reach of "
     "the record's ends and is not read; its inner edge on the right is all that is known today."
 )
+_NETWORK_NOTE = (
+    "By ablation: rain, level or both of the 120 days before an issue and the 30 after it are "
+    "replaced by their means of each day of the year, while what had been seen of the slope stays. "
+    "By gradients: integrated on the straight way from these means. Shares of a forecast are those "
+    "of the slope only as far as the forecast is right."
+)
 _TEST_NOTE = (
     "The chi-square test counts every step as a new draw. Slow series repeat themselves, so that "
     "unrelated ones fail it far too often; surrogates with the driver's own slowness say what "
     "chance does."
 )
+
+
+def _network(reading: Reading) -> list[str]:
+    """What forecasts answer to, where they were asked."""
+    said = network_sentence(reading)
+    if not said:
+        return []
+    note = f'<p class="note">{escape(_NETWORK_NOTE)}</p>'
+    head = "<h2>What forecasts answer to</h2>"
+    return [head, _list([said]), *([] if isinstance(reading.network, str) else [note])]
 
 
 def _list(items: list[str]) -> str:
@@ -101,8 +125,10 @@ def _image(content: bytes, alt: str) -> str:
 
 
 def _table(reading: Reading) -> str:
+    asked = not isinstance(reading.network, str)
+    forecasts = ("of forecasts", "by gradients") if asked else ()
     head = ("series", "from bank (m)", "behind rain (d)", "behind reservoir (d)", "follows its",
-            "rain's share", "by itself", "")  # fmt: skip
+            "rain's share", "by itself", *forecasts, "")  # fmt: skip
     count = min(reading.known.series, LONGEST_TABLE)
     rows = "".join(_row(reading, series) for series in range(count))
     cells = "".join(f"<th>{escape(one)}</th>" for one in head)
@@ -125,9 +151,17 @@ def _row(reading: Reading, series: int) -> str:
         follows,
         _figure(reading.rain_share[series], 2),
         _figure(reading.shares.rain[series], 2),
+        *_of_forecasts(reading, series),
         reason,
     )
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _of_forecasts(reading: Reading, series: int) -> list[str]:
+    found = reading.network
+    if isinstance(found, str):
+        return []
+    return [_figure(part[series], 2) for part in (found.ablation, found.gradients)]
 
 
 def _interval(lag: Floats, low: Floats, high: Floats, series: int) -> str:

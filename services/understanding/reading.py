@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.errors import BadInputError
+from core.errors import BadInputError, SlopewatchError
 from core.evidence import Floats
 from services.inference.known import History, Known
 from services.understanding.along_slope import along_slope
 from services.understanding.basis import DailyDrivers, observed_drivers
 from services.understanding.independence import Independence, independence
 from services.understanding.lagmap import LagMap, lag_map
+from services.understanding.network_shares import NetworkShares, network_shares
 from services.understanding.rhythm import SURROGATES, Rhythm, driver_steps, rates_of, rhythm
 from services.understanding.shares import Shares, driver_shares, inflation
 
@@ -39,6 +40,15 @@ class Reading:
     rhythms: tuple[Rhythm, ...]
     tests: dict[str, tuple[Independence | None, ...]]
     """By driver: each series, None where it has too few steps."""
+    network: NetworkShares | str = ""
+    """Shares in the forecasts of MUSEnetC, or why there are none; empty where none were asked."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is known where `ridge` and `toe` lie; else they are what rain and the
+        reservoir explain best."""
+        ends = [self.ridge, self.toe]
+        return any(bool(np.isfinite(part[ends]).all()) for part in _along(self.known))
 
 
 def read(
@@ -47,6 +57,7 @@ def read(
     names: Sequence[str] | None = None,
     *,
     surrogates: int = SURROGATES,
+    network: bool = False,
     seed: int = 0,
 ) -> Reading:
     """Read a record.
@@ -56,6 +67,7 @@ def read(
         day: as known at its end.
         names: of the series; their numbers without it.
         surrogates: for coherence; tests of independence take a fifth.
+        network: whether MUSEnetC's forecasts are asked too, which takes a minute or so.
         seed: of all draws.
 
     Raises:
@@ -96,7 +108,21 @@ def read(
         toe=toe,
         rhythms=rhythms,
         tests=tests,
+        network=_network(history, day) if network else "",
     )
+
+
+def _network(history: History, day: int) -> NetworkShares | str:
+    try:
+        return network_shares(history, day)
+    except SlopewatchError as error:
+        return str(error)
+
+
+def _along(known: Known) -> tuple[Floats, Floats, Floats]:
+    """What tells the order of series along a slope, the best first; NaN where unknown."""
+    setting = known.setting
+    return setting.bank_distance_m, setting.height_m, setting.position
 
 
 def _ends(known: Known, lags: LagMap) -> tuple[int, int]:
@@ -106,7 +132,7 @@ def _ends(known: Known, lags: LagMap) -> tuple[int, int]:
     explain best.
     """
     usable = np.flatnonzero([not reason for reason in lags.reason])
-    for along in (known.setting.bank_distance_m, known.setting.height_m, known.setting.position):
+    for along in _along(known):
         where = along[usable]
         if np.isfinite(where).any():
             return int(usable[np.nanargmax(where)]), int(usable[np.nanargmin(where)])

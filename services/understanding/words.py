@@ -32,8 +32,18 @@ def sentences(reading: Reading) -> list[str]:
     ridge, toe = reading.names[reading.ridge], reading.names[reading.toe]
     follows = "level" if reading.lags.follows_level[reading.toe] else "drawdown"
     said = [
-        _lag_sentence(f"The ridge ({ridge})", "rain", reading.lags.rain, reading.ridge),
-        _lag_sentence(f"The toe ({toe})", follows, reading.lags.reservoir(), reading.toe),
+        _lag_sentence(
+            f"The ridge ({ridge})" if reading.placed else ridge,
+            "rain",
+            reading.lags.rain,
+            reading.ridge,
+        ),
+        _lag_sentence(
+            f"The toe ({toe})" if reading.placed else toe,
+            follows,
+            reading.lags.reservoir(),
+            reading.toe,
+        ),
     ]
     said += _share_sentences(reading)
     said += [_rhythm_sentence(rhythm, reading.names[rhythm.series]) for rhythm in reading.rhythms]
@@ -67,9 +77,19 @@ def _share_sentences(reading: Reading) -> list[str]:
         return []
     high, low = (100 * np.clip(share[n], 0, 1) for n in (reading.ridge, reading.toe))
     return [
-        f"Of the motion beyond the usual season, rain has about {high:.0f} % at the ridge and "
-        f"{low:.0f} % at the toe; the reservoir has the rest."
+        f"Of the motion beyond the usual season, rain has about {_ends_of(reading, high, low)}; "
+        "the reservoir has the rest."
     ]
+
+
+def _ends_of(reading: Reading, high: float, low: float) -> str:
+    """Percentages of the two series that stand for the slope's ends."""
+    if reading.placed:
+        return f"{high:.0f} % at the ridge and {low:.0f} % at the toe"
+    ridge, toe = reading.names[reading.ridge], reading.names[reading.toe]
+    if ridge == toe:
+        return f"{high:.0f} % at {ridge}"
+    return f"{high:.0f} % at {ridge} and {low:.0f} % at {toe}"
 
 
 def _rhythm_sentence(rhythm: Rhythm, name: str) -> str:
@@ -122,3 +142,19 @@ def independence_sentences(reading: Reading) -> list[str]:
             f"against surrogates as slow as the driver {held} are."
         )
     return said
+
+
+def network_sentence(reading: Reading) -> str:
+    """What the forecasts of MUSEnetC answer to; empty where it was not asked."""
+    found = reading.network
+    if isinstance(found, str):
+        return f"MUSEnetC's forecasts were not asked: {found}." if found else ""
+    ends = [reading.ridge, reading.toe]
+    if not np.isfinite(found.ablation[ends]).all():
+        return "MUSEnetC forecasts too little of this record to say what it answers to."
+    high, low = (100 * np.clip(found.ablation[ends], 0, 1)).tolist()
+    return (
+        f"In MUSEnetC's forecasts on {len(found.issue_days)} days that no fit had seen, "
+        "expectation and correction together, rain has "
+        f"{_ends_of(reading, high, low)} of what is unusual; the level has the rest."
+    )

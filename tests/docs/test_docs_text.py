@@ -109,7 +109,7 @@ def shell_lines(page: Path):
     for language, block in FENCE.findall(text):
         if language in {"sh", "bash", "shell", "console"}:
             for line in block.replace("\\\n", " ").splitlines():
-                yield line.removeprefix("$ ").partition(" #")[0].strip()
+                yield line.removeprefix("$ ").removeprefix(".venv/bin/").partition(" #")[0].strip()
     yield from re.findall(r"`(slopewatch [^`]+)`", FENCE.sub("", text))
 
 
@@ -122,6 +122,8 @@ def fault_of(line: str) -> str | None:
     here: click.Command = typer.main.get_command(cli.app)
     options = {o for p in here.params for o in [*p.opts, *p.secondary_opts]} | {"--help"}
     for word in shlex.split(line)[1:]:
+        if re.match(r"-\d", word):
+            continue  # a negative value, such as that of --level
         if word.startswith("-"):
             if word.partition("=")[0] not in options:
                 return f"{line!r}: no option {word}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +26,8 @@ from services.inference.model import MODELS, Model
 from services.inference.state import SiteState, day_number, day_of
 from services.inference.trust import beginnings, conformal
 from services.inference.trust.gate import LADDER, Choice, choose
-from services.inference.trust.inner import LEAST_RECORD_D, inner_scores
+from services.inference.trust.inner import FEWEST_EPOCHS, LEAST_RECORD_D, inner_scores
 
-FEWEST_EPOCHS: Final = 10
 Tell = Callable[[str], object]
 
 
@@ -45,7 +44,6 @@ class Fit(NamedTuple):
     absent: Mapping[str, str]
     skipped: Mapping[str, str]
     """Tracks without a fit, and why."""
-    """What else whoever started the fit should know."""
 
 
 def is_due(state: SiteState, refit_days: int) -> bool:

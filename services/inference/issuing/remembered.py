@@ -12,7 +12,7 @@ from services.inference.issuing.forecaster import Forecaster, unpack_forecaster
 from services.inference.issuing.publishing import Tick
 from services.inference.issuing.voices import opened
 from services.inference.model import Model
-from services.inference.state import DriverRow, SiteState
+from services.inference.state import DriverRow, SiteState, day_number
 
 REMEMBERED_SITES = 64
 
@@ -31,7 +31,7 @@ class Remembered:
         """What a day of this site is forecast from."""
         site = state.site
         assert site is not None
-        if state.fitted is None:
+        if state.fitted is None or day_number(state.fitted.day) > day:
             return Tick(day, DriverRecord(), self._readings, None, {})
         forecaster = self.forecaster(state.fitted.parameters)
         models = self._opened(site, state.fitted.parameters.sha256, forecaster)

@@ -64,7 +64,7 @@ def _judge(
     assert state.site is not None
     known = history.known(day_number(state.last_closed))
     place = {unit.id: index for index, unit in enumerate(state.site.slope_units)}
-    for row, epoch in enumerate(track.days[: len(known.los_mm)]):
+    for row, epoch in enumerate(known.epoch_day[:, 0].tolist()):
         if epoch < since:
             continue
         for horizon in {h for one in by_day.values() for h in one.horizons_d}:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
+from threadpoolctl import threadpool_limits
 
 from core.evidence import Floats
 from core.settings import Tree
@@ -99,7 +100,9 @@ class GaussianProcess:
         known[:, rows, rows] += variance.T
         between = square * self._covariance(asked, given)
         prior = spread[:, None] ** 2 * self._variance(asked)
-        weights = np.linalg.solve(known, np.swapaxes(between, 1, 2))
+        with threadpool_limits(1):
+            # With more threads the last bits differ, and a forecast would depend on its machine.
+            weights = np.linalg.solve(known, np.swapaxes(between, 1, 2))
         mean = np.einsum("snm,ns->ms", weights, value)
         left = prior - (np.swapaxes(weights, 1, 2) * between).sum(axis=2)
         return mean, np.sqrt(np.maximum(left, residual_filter.LEAST_VARIANCE_MM2)).T

@@ -1,7 +1,8 @@
 """What if it had rained more: the counterfactual by which the network learns to be monotone.
 
-A storm is added to the rain of a place. It changes everything the network is told: the rain itself,
-the filtered rain, and the path that the transfer function expects, whose answer to rain is linear.
+A storm is added to the rain of a place. It changes the rain that the network is told, the filtered
+rain, and the path that the transfer function expects, whose answer to rain is linear. What epochs
+before the issue have shown stays as it was, also where the storm lies before them.
 """
 
 from __future__ import annotations

@@ -213,10 +213,25 @@ def learn(state: State, epoch: Arrived, issued: Sequence[Issued]) -> State:
     return update(state, met, epoch) if met is not None else state
 
 
+def refitted(learned: State, begun: State) -> State:
+    """Intervals after models were fitted anew: where `begun` stands, with what was `learned`.
+
+    Tallies count in units of the pool's multipliers and in its groups: where those changed with an
+    upgrade, what was learned cannot be carried over, and `begun` knows the last year anyway.
+    """
+    same = learned.models == begun.models and np.array_equal(
+        learned.edges_mm_d, begun.edges_mm_d, equal_nan=True
+    )
+    if not same or not np.array_equal(learned.prior, begun.prior, equal_nan=True):
+        return begun
+    return replace(begun, scores=learned.scores, shift=learned.shift)
+
+
 def taught(state: State, scores: Scores, speaker: Sequence[str]) -> State:
     """The state after the inner fold, as if each series' `speaker` (S,) had issued it.
 
-    The interval of each forecast is that of the epochs before its issue. Series whose speaker was
+    The interval of each forecast is that of the epochs before its issue. An epoch teaches from its
+    own day on: the fold does not keep when it arrived, a few days later. Series whose speaker was
     not scored teach nothing.
     """
     scored = np.array([scores.models.index(n) if n in scores.models else -1 for n in speaker])

@@ -3,7 +3,7 @@
 The best model by score speaks; of models within 1 % of the best, the simplest. Thirty epochs are
 few, and the luckiest of ten models looks better than it is. So a score is drawn toward the model's
 reputation, what it scored on a pool of other slopes, which counts as `POOL_EPOCHS` more epochs
-(empirical Bayes; B. Efron and C. Morris, JASA 70, 1975).
+(shrinkage as of B. Efron and C. Morris, JASA 70, 1975; the weight is set, not estimated).
 
 The learned network speaks only where on the inner fold alone it beats persistence *and* Kalman +
 transfer function, each by at least 2 % in RMSE and in at least 80 of 100 resamples of the fold in
@@ -102,7 +102,7 @@ def reputation_of(scores: Scores) -> dict[str, float]:
     places = np.unique(scores.place)
     for place in places:
         judged = _judged(scores, np.asarray(scores.place == place))
-        if judged.square_mm2.shape[-1] >= LEAST_EPOCHS:
+        if judged.names and judged.square_mm2.shape[-1] >= LEAST_EPOCHS:
             for name, score in zip(
                 judged.names, relative(judged.square_mm2, judged.names), strict=True
             ):

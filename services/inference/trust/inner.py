@@ -21,6 +21,8 @@ from services.inference.trust.groups import predicted_rate_mm_d, standing, usual
 
 FOLD_D: Final = 365
 LEAST_FOLD_D: Final = 180
+FEWEST_EPOCHS: Final = 10
+"""Epochs that must have arrived before models are fitted."""
 LEAST_RECORD_D: Final = 548
 """Half a year to judge by and a full year to fit to; no fold is made of a shorter record."""
 
@@ -66,6 +68,10 @@ def inner_scores(
     if record < LEAST_RECORD_D:
         return _none(models, known, f"the record of {record} days is under a year and a half")
     first = day - min(FOLD_D, max(LEAST_FOLD_D, record // 3))
+    early = np.isfinite(history.known(first).los_mm).any(axis=1).sum()
+    if early < FEWEST_EPOCHS:
+        late = f"the record came late: {early} epochs had arrived when the inner fold begins"
+        return _none(models, known, late)
     fitted = {name: model.fit(history, first) for name, model in models.items()}
     return forecast_fold(history, models, fitted, first, day, progress)
 

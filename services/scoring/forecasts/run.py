@@ -22,6 +22,7 @@ from services.scoring.forecasts.ruler import Ruler, Table
 from services.scoring.forecasts.series import Ahead, PoolHistory
 from services.scoring.forecasts.skill import DECIDING_D
 from services.scoring.forecasts.start import prior_from, starts
+from services.scoring.forecasts.units import as_units
 
 FALLBACK: Final = "kalman_transfer"
 
@@ -46,7 +47,7 @@ class Scale(NamedTuple):
 
 CHEAP: Final = ("persistence", "linear", "kalman", "transfer")
 FULL: Final = Scale(None, ("radar", "white-3", "white-5"), ISSUE_EVERY_D, 32, Sample(48, 1000))
-SHORT: Final = Scale(16, ("radar",), ISSUE_EVERY_D, 8, Sample(16, 200), False, False)
+SHORT: Final = Scale(16, ("radar",), ISSUE_EVERY_D, 8, Sample(16, 200), False, False, "development")
 QUICK: Final = Scale(2, ("white-3",), 60, 2, Sample(2, 20), False, False, "development", CHEAP)
 """Whether it runs: cheap models, on development sites, so that nobody looks at test sites."""
 
@@ -129,6 +130,7 @@ def section(noise: str, scale: Scale, say: Say, chosen: Field | None = None) -> 
         *_skill_tables(ruler, scored, what_if, extra, noise),
         *_detail_tables(ruler, scored, later, noise),
     ]
+    tables += _units(PoolHistory(as_units(pool)), chosen.models, scale, say)
     if first and scale.seeds:
         tables += _seeds(history, ruler, scored, scale, say)
     if first:
@@ -194,6 +196,23 @@ def _detail_tables(
     return [
         detail.measures(ruler, said, best, title),
         detail.observed(ruler, said, later, f"{noise}, operational: against later epochs"),
+    ]
+
+
+def _units(history: PoolHistory, models: tuple[Model, ...], scale: Scale, say: Say) -> list[Table]:
+    """The same for one slope unit a site, as the service publishes it."""
+    said = issue_all(models, history, folds(), scale.every_d, lambda _: None).said
+    one = next(iter(said.values()))
+    ruler = Ruler(history, one.day, one.fold)
+    groups = list(ruler.groups(said.get(FALLBACK, one)))
+    title = f"{history.pool.noise}, operational, one unit a site"
+    say(f"{title}: done")
+    at = f"+{DECIDING_D} d"
+    return [
+        skill.by_horizon(
+            ruler, said, f"{title}: error by horizon", {"floor": floor(history, one.day, one.fold)}
+        ),
+        skill.comparison(ruler, said, groups, f"{title}: against the best baseline, {at}"),
     ]
 
 

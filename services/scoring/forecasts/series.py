@@ -78,11 +78,12 @@ class PoolHistory:
         self.drivers = drivers
         self.sites, self.days, self.points = truth.displacement_mm.shape
         self.place: Ints = np.repeat(np.arange(self.sites), self.points)
+        along = np.linspace(0.0, 1.0, self.points) if self.points > 1 else np.array([0.5])
         self.setting = Setting(
             los_factor=truth.los_factor.reshape(-1),
             bank_distance_m=truth.distance_m.reshape(-1),
             height_m=truth.height_m.reshape(-1),
-            position=np.tile(np.linspace(0.0, 1.0, self.points), self.sites),
+            position=np.tile(along, self.sites),
         )
         true = drivers == "true-hydrology"
         self._rain_mm = (truth.rain_mm if true else seen.gauge_mm).T

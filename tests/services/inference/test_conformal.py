@@ -352,3 +352,13 @@ def test_nothing_later_than_the_pools_year_teaches() -> None:
     other = beginnings.taught_by_pool(history.with_another_future(865), models, 500)
     assert pack(conformal.arrays(one.bands)) == pack(conformal.arrays(other.bands))
     assert one.reputation == other.reputation
+
+
+def test_a_refit_keeps_what_was_learned_unless_the_pools_word_changed() -> None:
+    begun = conformal.begin()
+    learned = _learn_one(begun, 3.0)
+    assert pack(conformal.arrays(conformal.refitted(learned, begun))) == pack(
+        conformal.arrays(learned)
+    )
+    other = conformal.begin({"kalman": 2 * begun.prior[0]})
+    assert conformal.refitted(learned, other) is other

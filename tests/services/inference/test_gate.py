@@ -116,6 +116,14 @@ def test_an_absent_model_is_told_with_its_reason() -> None:
     assert choice.reason.endswith("musenet was not tried: torch is not installed")
 
 
+def test_a_record_that_came_all_at_once_has_no_fold_and_says_so() -> None:
+    history = record(moves)
+    late = replace(history, arrival_day=np.maximum(history.arrival_day, 1290))
+    scores = inner.inner_scores(late, _models(0.0, 0.1), 1300)
+    assert "0 epochs had arrived when the inner fold begins" in scores.refusal
+    assert gate.choose(scores, UNIT, 1)[0].model == "kalman_transfer"
+
+
 def test_a_short_record_has_no_fold_and_says_so() -> None:
     history = record(moves)
     scores = inner.inner_scores(history, _models(0.0, 0.1), 500)

@@ -22,6 +22,7 @@ from services.scoring.attribution import (
 from services.scoring.forecasts.series import PoolHistory
 from services.understanding.along_slope import along_slope
 from services.understanding.lagmap import LagMap, Lags, lag_map
+from services.understanding.network_shares import network_shares
 from services.understanding.shares import driver_shares
 
 NOTHING = np.zeros(4)
@@ -125,6 +126,25 @@ def test_estimates_from_epochs_come_near_the_twin() -> None:
     rain = score_lags(found.rain, true["rain"], ends)
     assert rain.median_error_d <= 4
     assert spearman(pooled, true_rain_share(truth).ravel()) > 0.7
+
+
+def _network_rank(sites: int, every_d: int) -> float:
+    """Rank correlation of the shares in MUSEnetC's forecasts with the true ones."""
+    history = PoolHistory(forecast_pool("development", "radar", sites))
+    found = network_shares(history, history.days - 31, every_d=every_d, steps=2)
+    true = true_rain_share(history.pool.truth).ravel()
+    return min(spearman(part, true) for part in (found.ablation, found.gradients))
+
+
+def test_forecasts_of_the_network_answer_to_the_drivers_that_move_the_slope() -> None:
+    pytest.importorskip("torch", reason="the extra slopewatch[torch] is not installed")
+    assert _network_rank(3, 120) > 0.3
+
+
+@pytest.mark.slow
+def test_forecasts_of_the_network_rank_the_points_of_many_slopes() -> None:
+    pytest.importorskip("torch", reason="the extra slopewatch[torch] is not installed")
+    assert _network_rank(12, 120) > 0.6
 
 
 @pytest.mark.slow

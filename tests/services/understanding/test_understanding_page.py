@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import BadInputError
 from services.commands.understanding import understand_site
-from services.understanding.figures import lag_figure, rhythm_figure, share_figure
+from services.understanding.figures import lag_figure, pictures, rhythm_figure, share_figure
 from services.understanding.page import page
 from services.understanding.reading import Reading, read
 from services.understanding.words import LIMITS, independence_sentences, sentences
@@ -54,15 +54,15 @@ def test_both_tests_are_counted(slope_reading: Reading) -> None:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("page", "figures"):
-        for name in ("lag_figure", "share_figure", "rhythm_figure"):
-            monkeypatch.setattr(f"services.understanding.{module}.{name}", lambda *_, **__: PNG)
+    for name in ("lag_figure", "share_figure", "rhythm_figure"):
+        monkeypatch.setattr(f"services.understanding.figures.{name}", lambda *_, **__: PNG)
 
 
 @pytest.mark.usefixtures("drawn")
 def test_the_page_stands_alone_says_simulated_and_escapes_names(slope_reading: Reading) -> None:
-    text = page(slope_reading, "A & B", simulated=True)
+    text = page(slope_reading, "A & B", pictures(slope_reading), simulated=True, dated=False)
     assert "Simulated data: no real slope." in text
+    assert f"as known at the end of day {DAYS - 1}" in text
     assert "What moves A &amp; B" in text
     assert "ridge &lt;b&gt;" in text
     assert "<b>" not in text
@@ -70,7 +70,7 @@ def test_the_page_stands_alone_says_simulated_and_escapes_names(slope_reading: R
     assert "http" not in text
     for limit in LIMITS:
         assert escape(limit) in text
-    real = page(slope_reading, "A", simulated=False)
+    real = page(slope_reading, "A", pictures(slope_reading), simulated=False)
     assert "Simulated" not in real
     assert "as known at the end of 1975-" in real
 

@@ -11,6 +11,7 @@ from core.errors import BadInputError
 from core.twin import observe
 from services.inference.known import Known
 from services.scoring.forecasts.series import PoolHistory
+from services.scoring.forecasts.units import as_units
 from tests.services.scoring.forecasts.slopes import (
     Slopes,
     issued,
@@ -166,3 +167,15 @@ def test_a_day_without_thirty_days_ahead_is_refused(day: int) -> None:
 def test_an_unknown_kind_of_drivers_is_refused() -> None:
     with pytest.raises(BadInputError, match="operational"):
         PoolHistory(slopes(), "perfect")  # type: ignore[arg-type]
+
+
+def test_a_unit_is_the_mean_of_its_points_and_its_noise_shrinks_no_further_than_the_delay() -> None:
+    points, units = PoolHistory(slopes(2)), PoolHistory(as_units(slopes(2)))
+    many, one = points.known(900), units.known(900)
+    np.testing.assert_allclose(one.los_mm[:, 0], many.los_mm[:, :6].mean(axis=1))
+    np.testing.assert_allclose(
+        units.target_mm[:, 1], points.target_mm[:, 6:].mean(axis=1), atol=1e-9
+    )
+    own = np.sqrt((many.sd_mm[5, :6] ** 2 - 9.0).mean() / 6)
+    np.testing.assert_allclose(one.sd_mm[5, 0], np.hypot(own, 3.0))
+    assert one.setting.position.tolist() == [0.5, 0.5]
