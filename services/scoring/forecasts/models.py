@@ -7,26 +7,12 @@ from typing import NamedTuple
 
 from core import plugins
 from services.inference.model import MODELS, Model
+from services.inference.trust.gate import NETWORK, SIMPLEST_FIRST
 
-BASELINES = (
-    "persistence",
-    "persistence_rate",
-    "linear",
-    "harmonic",
-    "last_year",
-    "kalman",
-    "transfer",
-    "kalman_transfer",
-    "boosting",
-    "gaussian_process",
-)
+BASELINES = tuple(name for name in SIMPLEST_FIRST if name != NETWORK)
 """What an expert would use instead of a network, in the order of the tables."""
 REFERENCE = "kalman"
 """Skill is one minus the ratio to this model's error."""
-
-
-NETWORK = "musenet"
-"""The ensemble whose members are scored apart as well."""
 
 
 class Field(NamedTuple):
