@@ -53,7 +53,7 @@ calibrate: $(VENV)/.dev ## make the rules' thresholds anew from the calibration 
 weights: $(VENV)/.dev ## train network, trees and beginnings of intervals anew (tens of minutes)
 	$(BIN)/python -m services.scoring.grow_boosting
 	$(BIN)/slopewatch train --pool services/inference/musenet/weights --seeds 3
-	$(BIN)/python -m services.scoring.begin
+	$(BIN)/python -m services.scoring.fit_priors
 
 skill: $(VENV)/.dev ## score every forecast model on the test pool, write docs/skill.md (tens of minutes)
 	$(BIN)/python -m benchmarks forecast_skill

@@ -22,10 +22,9 @@ from benchmarks.frame import Stopwatch, Table, best
 from core.artifacts import FileArtifacts
 from core.clock import end_of
 from services.compose import Slopewatch, append_observation
-from services.inference.issuing import voices
 from services.inference.issuing.archive import SiteHistory
 from services.inference.issuing.fitting import FEWEST_EPOCHS, fit_site, fitted_event
-from services.inference.issuing.voices import opened
+from services.inference.issuing.ladder import opened
 from services.inference.service import InferenceStage
 from services.inference.state import SiteState, day_number
 from services.inference.store import InferenceStore, read_state
@@ -83,7 +82,7 @@ def _ticks(app: Slopewatch, history: site.History, days: int) -> tuple[list[floa
     watch = Stopwatch()
     parts = [
         (SiteHistory, "known", "what was known"),
-        (voices, "_paths", "models"),
+        (ladder, "_paths", "models"),
         (FileArtifacts, "put", "artifact to disk"),
         (InferenceStore, "commit", "commit"),
         (InferenceStage, "handle", "filter, intervals and all else of the handler"),

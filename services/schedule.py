@@ -18,8 +18,8 @@ from core.settings import Site
 from core.telemetry import Telemetry
 from services.compose import Slopewatch, append_observation, load_sites, newest
 from services.inference.issuing.fitting import fit_site, fitted_event, is_due
+from services.inference.issuing.ladder import FILTER
 from services.inference.issuing.skill import SkillRow, skill_of
-from services.inference.issuing.voices import FILTER
 from services.inference.model import HORIZONS_D, MODELS
 from services.inference.state import SiteState, day_number
 from services.inference.store import read_state

@@ -20,11 +20,11 @@ from services.alerting.message import WHOLE_SITE
 from services.alerting.state import UnitAlert, decode_state
 from services.console.view import ForecastView, SiteView, Span, TimelineEntry, TrackView, UnitView
 from services.inference.issuing.archive import SiteHistory
-from services.inference.outlook import daily
 from services.inference.rows import read_drivers
 from services.inference.state import SiteState, day_number, day_of
 from services.inference.store import read_state
 from services.inference.track import Track, figure
+from services.inference.unit_states import daily
 
 
 def view_site(

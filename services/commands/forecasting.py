@@ -20,9 +20,9 @@ from services.compose import load_sites
 from services.inference.issuing.archive import SiteHistory
 from services.inference.issuing.forecaster import TrackFit
 from services.inference.issuing.hull import outside
+from services.inference.issuing.ladder import Voice, track_fit, voice_of
 from services.inference.issuing.publishing import Tick
 from services.inference.issuing.remembered import Remembered
-from services.inference.issuing.voices import Voice, track_fit, voice_of
 from services.inference.known import Known
 from services.inference.model import HORIZONS_D, Model, Path
 from services.inference.state import SiteState, day_number, day_of
@@ -104,7 +104,7 @@ def _response(
 ) -> Response | None:
     assert state.site is not None
     fit = track_fit(tick.forecaster, state.site, track.name)
-    if isinstance(fit, str) or tick.forecaster is None or state.outlook.bands is None:
+    if isinstance(fit, str) or tick.forecaster is None or state.feedback.bands is None:
         return None
     history = SiteHistory(state, track, record=tick.record, readings=tick.readings)
     now, known = history.filtered(tick.day), history.known(tick.day)
@@ -117,7 +117,7 @@ def _response(
     far = np.zeros(0)
     if tick.forecaster.hull is not None and not scenario.empty:
         far = outside(tick.forecaster.hull, asked.drivers, tick.day)
-    bands = state.outlook.bands
+    bands = state.feedback.bands
     zero = now.displacement_mm
     return Response(
         track.name,

@@ -20,10 +20,10 @@ from services.hindcast.replay import Case, replay
 from services.hindcast.report import Section, render
 from services.hindcast.words import Alert
 from services.inference.issuing.archive import SiteHistory, driver_record
-from services.inference.issuing.voices import opened
+from services.inference.issuing.ladder import opened
 from services.inference.state import SiteState, day_number
 from services.inference.track import Track
-from services.inference.trust import beginnings
+from services.inference.trust import priors
 from services.inference.trust.gate import LADDER
 from services.inference.trust.inner import FEWEST_EPOCHS
 
@@ -92,7 +92,7 @@ def _section(
     there, absent = opened(wanted, site.model)
     for model, why in absent.items():
         echo(f"track {track.name}: {model} is left out: {why}")
-    taught = beginnings.shipped()
+    taught = priors.shipped()
     case = Case(
         name=f"Track {track.name}",
         units=tuple(unit.id for unit in site.slope_units),

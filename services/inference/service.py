@@ -35,7 +35,6 @@ from core.statestore import States
 from services.inference.issuing.publishing import published
 from services.inference.issuing.remembered import Remembered
 from services.inference.model import MODELS
-from services.inference.outlook import evidence_of, predicted, unit_states
 from services.inference.pairs import (
     PairWindow,
     add_pair,
@@ -64,6 +63,7 @@ from services.inference.track import (
     values_of,
 )
 from services.inference.trust import conformal
+from services.inference.unit_states import evidence_of, predicted, unit_states
 
 Said = tuple[SiteState, list[Outcome]]
 FIRST_DAY = date(1900, 1, 1)
@@ -264,14 +264,14 @@ class InferenceStage:
     def _take_models(self, state: SiteState, data: ForecasterFitted) -> SiteState:
         """New forecast models; what the intervals have learned of the site stays."""
         forecaster = self._remembered.forecaster(data.parameters)
-        outlook = state.outlook
-        if outlook.bands is None:
+        feedback = state.feedback
+        if feedback.bands is None:
             counts = {name: len(track.entries) for name, track in state.tracks.items()}
-            outlook = outlook.beginning(forecaster.bands, counts)
+            feedback = feedback.beginning(forecaster.bands, counts)
         else:
-            bands = conformal.refitted(outlook.bands, forecaster.bands)
-            outlook = replace(outlook, bands=bands)
-        return replace(state, fitted=data, outlook=outlook)
+            bands = conformal.refitted(feedback.bands, forecaster.bands)
+            feedback = replace(feedback, bands=bands)
+        return replace(state, fitted=data, feedback=feedback)
 
     def _invert(self, state: SiteState, name: str, given: Input) -> Said:
         """Turn the pairs that waited for the end of the day into epochs, and fold those."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from core.events import ArtifactRef, ForecasterFitted, ForecastIssued, ReleaseActivated
 from core.settings import Site
-from services.inference.issuing.feedback import Outlook
+from services.inference.issuing.feedback import Feedback
 from services.inference.track import Track
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -45,7 +45,7 @@ class SiteState:
     `vintages` counts what was had under each natural key; `inputs` and `drivers` are rows that
     fill no block of the stored lists yet; `past_drivers` are the driver rows before those.
     `settings` is the site file in force, `fitted` the forecast models in force, `issued` the last
-    forecast and `outlook` what waits to be judged and was learned from it.
+    forecast and `feedback` what waits to be judged and was learned from it.
     """
 
     site: Site | None = None
@@ -61,7 +61,7 @@ class SiteState:
     past_drivers: tuple[DriverRow, ...] = ()
     fitted: ForecasterFitted | None = None
     issued: ForecastIssued | None = None
-    outlook: Outlook = field(default_factory=Outlook)
+    feedback: Feedback = field(default_factory=Feedback)
 
 
 def day_number(day: date) -> int:

@@ -3,7 +3,7 @@
 `inputs` and `drivers` list what was taken in (`services.inference.rows`). Per track: `archive`
 (epochs by arrival), `history` (units, in valid time), `checkpoints` (filter after an epoch),
 `present` (filter after the newest epoch) and, for interferograms, `window` (the network's
-information). `outlook` holds the forecasts that wait to be judged and what was learned from others.
+information). `feedback` holds the forecasts that wait to be judged, and what others taught.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from core.kalman import TrendState
 from core.settings import Thinning, site_from_bytes
 from core.stage import Bookmark, Held
 from core.statestore import Change, Drop, Extend, Put, SiteRepository, States
-from services.inference.issuing.feedback import Outlook, packed, unpacked
-from services.inference.outlook import POINT_EPOCHS
+from services.inference.issuing.feedback import Feedback, packed, unpacked
 from services.inference.pairs import PairWindow, Waiting
 from services.inference.points import read_points
 from services.inference.rows import (
@@ -52,10 +51,11 @@ from services.inference.timeseries.links import Pair
 from services.inference.timeseries.motion import Motion
 from services.inference.timeseries.sequential import WindowState
 from services.inference.track import Entry, Track, Values, checkpoint_of, new_track
+from services.inference.unit_states import POINT_EPOCHS
 
 STATE_VERSION = 2
 OLDEST_READ = 1
-"""Version 1 had no forecast models and no outlook: it is read as having none."""
+"""Version 1 had no forecast models and no feedback: it is read as having none."""
 POSITION_ATTRS = ("bookmark",)
 THIN_EVERY = 64
 
@@ -71,7 +71,7 @@ class InferenceStore:
         self._repository: SiteRepository | None = None
         self._seen: set[str] = set()
         self._commits = 0
-        self._outlook = Outlook()
+        self._feedback = Feedback()
 
     def open(self) -> Held[SiteState]:
         """Read the state.
@@ -89,7 +89,7 @@ class InferenceStore:
         bookmark = msgspec.convert(attrs["bookmark"], Bookmark)
         outcomes = tuple(decode(o) for o in repository.outcomes())
         state = read_state(repository, self._artifacts)
-        self._outlook = state.outlook
+        self._feedback = state.feedback
         return Held(state, bookmark, outcomes)
 
     def _check_version(self, version: int) -> None:
@@ -125,8 +125,8 @@ class InferenceStore:
         ]
         for track in state.tracks.values():
             changes += _track_changes(repository, track, self._thinning)
-        if state.outlook is not self._outlook:
-            changes.append(_outlook_change(state.outlook))
+        if state.feedback is not self._feedback:
+            changes.append(_feedback_change(state.feedback))
         waiting = rest(state.drivers)
         past = state.drivers[: len(state.drivers) - len(waiting)]
         state = replace(
@@ -138,7 +138,7 @@ class InferenceStore:
         attrs = {**_attrs(state), "bookmark": msgspec.to_builtins(bookmark)}
         repository.commit(changes, attrs, [encode(o) for o in outcomes])
         self._seen.update(ids)
-        self._outlook = state.outlook
+        self._feedback = state.feedback
         self._commits += 1
         if self._commits % THIN_EVERY == 0:
             self._thin(repository)
@@ -179,7 +179,7 @@ def read_state(repository: SiteRepository, artifacts: Artifacts) -> SiteState:
         past_drivers=past,
         fitted=msgspec.convert(fitted, ForecasterFitted) if fitted else None,
         issued=msgspec.convert(issued, ForecastIssued) if issued else None,
-        outlook=_read_outlook(repository),
+        feedback=_read_feedback(repository),
     )
     tracks = {
         name: _read_track(repository, artifacts, state, name, ref)
@@ -276,15 +276,15 @@ def _attrs(state: SiteState) -> dict[str, Any]:
     }
 
 
-def _outlook_change(outlook: Outlook) -> Put:
-    content = np.frombuffer(packed(outlook), np.uint8)
-    return Put("outlook", xr.Dataset({"packed": ("byte", content)}))
+def _feedback_change(feedback: Feedback) -> Put:
+    content = np.frombuffer(packed(feedback), np.uint8)
+    return Put("feedback", xr.Dataset({"packed": ("byte", content)}))
 
 
-def _read_outlook(repository: SiteRepository) -> Outlook:
-    if not repository.length("outlook", "byte"):
-        return Outlook()
-    return unpacked(repository.read("outlook")["packed"].values.tobytes())
+def _read_feedback(repository: SiteRepository) -> Feedback:
+    if not repository.length("feedback", "byte"):
+        return Feedback()
+    return unpacked(repository.read("feedback")["packed"].values.tobytes())
 
 
 def _track_changes(repository: SiteRepository, track: Track, thinning: Thinning) -> list[Change]:

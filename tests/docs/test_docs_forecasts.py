@@ -13,7 +13,7 @@ from core.twin.pools import NOISE_MODES
 from core.twin.pools.plan import load_frozen, role_plan
 from services.commands import exporting
 from services.commands.training import PoolTraining
-from services.inference.issuing import fitting, hull, voices
+from services.inference.issuing import fitting, hull, ladder
 from services.inference.model import HORIZONS_D, MODELS
 from services.inference.models import musenet
 from services.inference.numerics import hydrology, transfer_regression
@@ -61,7 +61,7 @@ def test_figures_of_the_user_page_are_those_of_the_code() -> None:
     text = text_of("forecasts.md")
     days = ", ".join(map(str, HORIZONS_D[:-1]))
     judged = ", ".join(map(str, gate.JUDGED_D[:-1]))
-    first, *rungs = (f"`{name}`" for name in (*gate.LADDER, voices.FILTER))
+    first, *rungs = (f"`{name}`" for name in (*gate.LADDER, ladder.FILTER))
     for said in (
         f"at {days} and {HORIZONS_D[-1]} days ahead",
         f"errors at {judged} and {gate.JUDGED_D[-1]} days",
@@ -73,7 +73,7 @@ def test_figures_of_the_user_page_are_those_of_the_code() -> None:
         f"more than a quarter of the last {hydrology.RECENT_D} days",
         f"{100 * hull.INSIDE_SHARE:.0f} of 100 of its days",
         f"distance of {('four', 'five')[len(hull.USED) - 4]} features",
-        f"*{voices.NOT_FITTED}*",
+        f"*{ladder.NOT_FITTED}*",
         f"at most {thinned.MOST}, evenly chosen",
     ):
         assert said in text, said

@@ -12,7 +12,7 @@ from core.events import ASSESSMENTS
 from core.ledger import canonical
 from services.alerting.state import STATE_VERSION as ALERT_VERSION
 from services.alerting.state import SiteAlerts, decode_state, encode_state
-from services.inference.issuing.feedback import Outlook
+from services.inference.issuing.feedback import Feedback
 from services.inference.service import InferenceStage
 from services.inference.store import OLDEST_READ, STATE_VERSION
 from tests.pipeline import Bench, Scene, events_of, make_site
@@ -64,7 +64,7 @@ def test_a_state_of_version_1_is_read_as_having_no_forecast_models(tmp_path: Pat
         bench.inference.close()
         bench.inference = bench._worker(InferenceStage(bench.states, artifacts))
         state = bench.inference_state("lian")
-        assert (state.fitted, state.issued, state.outlook) == (None, None, Outlook())
+        assert (state.fitted, state.issued, state.feedback) == (None, None, Feedback())
         assert len(state.drivers) + len(state.past_drivers) == 40
         bench.run(scene.story(30, first=20))
         assert bench.parked() == {}

@@ -1,7 +1,7 @@
 """Forecasts that wait to be judged, and what epochs have taught the site's intervals so far.
 
 A forecast is judged by the epochs that arrive later, so it is kept for 45 days, as it was issued.
-All of it is small and lies as one packed array in the state's group `outlook`.
+All of it is small and lies as one packed array in the state's group `feedback`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORECAST: Final = tuple(name for name in Issued._fields if name != "day")
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Feedback:
     """Feedback on the forecasts of one site.
 
     `bands`: what the intervals have learned, None until models were fitted. `pending`: by track,
@@ -34,13 +34,13 @@ class Outlook:
     pending: Mapping[str, tuple[Issued, ...]] = field(default_factory=dict)
     judged: Mapping[str, int] = field(default_factory=dict)
 
-    def keeping(self, track: str, issued: Issued) -> Outlook:
+    def keeping(self, track: str, issued: Issued) -> Feedback:
         """The same with one more forecast; what is too old to be judged goes."""
         since = issued.day - MEMORY_D
         kept = tuple(one for one in self.pending.get(track, ()) if since < one.day != issued.day)
         return replace(self, pending={**self.pending, track: (*kept, issued)})
 
-    def learning(self, track: str, arrived: Sequence[Arrived], judged: int) -> Outlook:
+    def learning(self, track: str, arrived: Sequence[Arrived], judged: int) -> Feedback:
         """The same after epochs of a track have judged the forecasts of their days."""
         bands = self.bands
         for epoch in arrived:
@@ -48,9 +48,9 @@ class Outlook:
                 bands = conformal.learn(bands, epoch, self.pending.get(track, ()))
         return replace(self, bands=bands, judged={**self.judged, track: judged})
 
-    def beginning(self, bands: conformal.State, judged: Mapping[str, int]) -> Outlook:
+    def beginning(self, bands: conformal.State, judged: Mapping[str, int]) -> Feedback:
         """Feedback from here on, after models were fitted: older forecasts are not theirs."""
-        return Outlook(bands, {}, dict(judged))
+        return Feedback(bands, {}, dict(judged))
 
 
 def arrived_on(known: Known, epoch_day: int) -> Arrived:
@@ -60,21 +60,21 @@ def arrived_on(known: Known, epoch_day: int) -> Arrived:
     return Arrived(np.full(known.series, epoch_day, np.int64), seen, known.place)
 
 
-def packed(outlook: Outlook) -> bytes:
-    """The outlook as bytes; the same outlook gives the same bytes."""
+def packed(feedback: Feedback) -> bytes:
+    """The feedback as bytes; the same feedback gives the same bytes."""
     arrays: dict[str, npt.NDArray[Any]] = {}
-    if outlook.bands is not None:
-        arrays |= {f"bands/{n}": a for n, a in conformal.arrays(outlook.bands).items()}
-    for track, kept in outlook.pending.items():
+    if feedback.bands is not None:
+        arrays |= {f"bands/{n}": a for n, a in conformal.arrays(feedback.bands).items()}
+    for track, kept in feedback.pending.items():
         arrays[f"pending/{track}/day"] = np.array([one.day for one in kept], np.int64)
         for name in _FORECAST:
             arrays[f"pending/{track}/{name}"] = np.stack([getattr(one, name) for one in kept])
-    for track, count in outlook.judged.items():
+    for track, count in feedback.judged.items():
         arrays[f"judged/{track}"] = np.array(count, np.int64)
     return pack(arrays)
 
 
-def unpacked(content: bytes) -> Outlook:
+def unpacked(content: bytes) -> Feedback:
     """Inverse of `packed`."""
     arrays = unpack(content)
     bands = {n.removeprefix("bands/"): a for n, a in arrays.items() if n.startswith("bands/")}
@@ -87,4 +87,4 @@ def unpacked(content: bytes) -> Outlook:
         for track, numbers in days.items()
     }
     judged = {n.split("/")[1]: int(a) for n, a in arrays.items() if n.startswith("judged/")}
-    return Outlook(conformal.from_arrays(bands) if bands else None, pending, judged)
+    return Feedback(conformal.from_arrays(bands) if bands else None, pending, judged)

@@ -21,10 +21,10 @@ from core.settings import Site
 from services.inference.issuing.archive import Readings, SiteHistory, driver_record
 from services.inference.issuing.forecaster import Forecaster, TrackFit, motion_of, pack_forecaster
 from services.inference.issuing.hull import hull_of
-from services.inference.issuing.voices import opened
+from services.inference.issuing.ladder import opened
 from services.inference.model import MODELS, Model
 from services.inference.state import SiteState, day_number, day_of
-from services.inference.trust import beginnings, conformal
+from services.inference.trust import conformal, priors
 from services.inference.trust.gate import LADDER, Choice, choose
 from services.inference.trust.inner import FEWEST_EPOCHS, LEAST_RECORD_D, inner_scores
 
@@ -74,7 +74,7 @@ def fit_site(
     record, readings = driver_record(state), Readings()
     fits: dict[str, TrackFit] = {}
     skipped: dict[str, str] = {}
-    bands, reputation = beginnings.shipped()
+    bands, reputation = priors.shipped()
     units, hull = list[FittedUnit](), None
     for name, track in sorted(state.tracks.items()):
         history = SiteHistory(state, track, record=record, readings=readings)

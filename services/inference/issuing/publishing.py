@@ -24,9 +24,9 @@ from core.evidence import Floats
 from core.kalman import TrendState
 from core.settings import Site
 from services.inference.issuing.archive import DriverRecord, Readings, SiteHistory
-from services.inference.issuing.feedback import Outlook, arrived_on
+from services.inference.issuing.feedback import Feedback, arrived_on
 from services.inference.issuing.forecaster import Forecaster
-from services.inference.issuing.voices import (
+from services.inference.issuing.ladder import (
     NOT_FITTED,
     Voice,
     own_filter,
@@ -73,12 +73,12 @@ def published(
     """
     site = state.site
     assert site is not None
-    outlook, units = state.outlook, list[UnitForecast]()
+    feedback, units = state.feedback, list[UnitForecast]()
     for track in (t for _, t in sorted(state.tracks.items()) if t.days):
         history = SiteHistory(state, track, record=tick.record, readings=tick.readings)
-        outlook, said = _units_of(history, track, site, tick, outlook)
+        feedback, said = _units_of(history, track, site, tick, feedback)
         units += said
-    state = replace(state, outlook=outlook)
+    state = replace(state, feedback=feedback)
     if not units:
         return state, None
     told = put is not None and tick.forecaster is not None
@@ -95,34 +95,34 @@ def published(
 
 
 def _units_of(
-    history: SiteHistory, track: Track, site: Site, tick: Tick, outlook: Outlook
-) -> tuple[Outlook, list[UnitForecast]]:
+    history: SiteHistory, track: Track, site: Site, tick: Tick, feedback: Feedback
+) -> tuple[Feedback, list[UnitForecast]]:
     """Judge what was forecast by the epochs that came, then forecast the track's units."""
     now = history.filtered(tick.day)
     fit = track_fit(tick.forecaster, site, track.name)
-    if isinstance(fit, str) or outlook.bands is None:
+    if isinstance(fit, str) or feedback.bands is None:
         voice = own_filter(now, site, fit if isinstance(fit, str) else NOT_FITTED)
         spread = _normal(voice.path, _usual_sd(history.track_on(tick.day)))
-        return outlook, _said(track, site, now, voice, spread)
+        return feedback, _said(track, site, now, voice, spread)
     known = history.known(tick.day)
-    outlook = _judged(outlook, track, known, tick.day)
-    assert outlook.bands is not None
+    feedback = _judged(feedback, track, known, tick.day)
+    assert feedback.bands is not None
     voice = voice_of(fit, known, now, site, tick.models, np.arange(known.series))
-    issued = conformal.issue(outlook.bands, known, voice.path, voice.speaker)
-    outlook = outlook.keeping(track.name, issued)
-    return outlook, _said(track, site, now, voice, _spread(issued, voice.path))
+    issued = conformal.issue(feedback.bands, known, voice.path, voice.speaker)
+    feedback = feedback.keeping(track.name, issued)
+    return feedback, _said(track, site, now, voice, _spread(issued, voice.path))
 
 
-def _judged(outlook: Outlook, track: Track, known: Known, day: int) -> Outlook:
+def _judged(feedback: Feedback, track: Track, known: Known, day: int) -> Feedback:
     """Learn from the epochs that had come by the end of the day and were not looked at yet."""
     known_ns = nanoseconds(end_of(day_of(day)))
-    place = first = outlook.judged.get(track.name, 0)
+    place = first = feedback.judged.get(track.name, 0)
     arrived = []
     while place < len(track.entries) and track.entries[place].available_ns <= known_ns:
         if track.entries[place].vintage == 0:
             arrived.append(arrived_on(known, track.entries[place].day))
         place += 1
-    return outlook.learning(track.name, arrived, place) if place > first else outlook
+    return feedback.learning(track.name, arrived, place) if place > first else feedback
 
 
 def _usual_sd(track: Track) -> Floats:
@@ -193,7 +193,7 @@ def _points_of(state: SiteState, track: Track, tick: Tick) -> tuple[Voice, Sprea
     now = history.filtered(tick.day)
     known = history.known(tick.day)
     fit = track_fit(tick.forecaster, state.site, track.name)
-    bands = state.outlook.bands
+    bands = state.feedback.bands
     if isinstance(fit, str) or bands is None:
         voice = own_filter(now, state.site, fit if isinstance(fit, str) else NOT_FITTED)
         bands = conformal.begin()

@@ -9,8 +9,8 @@ from core.events import ArtifactRef
 from core.settings import Site
 from services.inference.issuing.archive import DriverRecord, Readings
 from services.inference.issuing.forecaster import Forecaster, unpack_forecaster
+from services.inference.issuing.ladder import opened
 from services.inference.issuing.publishing import Tick
-from services.inference.issuing.voices import opened
 from services.inference.model import Model
 from services.inference.state import DriverRow, SiteState, day_number
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.inference.trust import beginnings, conformal
-from services.inference.trust.beginnings import Taught
+from services.inference.trust import conformal, priors
+from services.inference.trust.priors import Priors
 from services.scoring.forecasts.replay import inner_year
 from services.scoring.forecasts.series import PoolHistory
 from services.scoring.forecasts.skill import Said
 
 
-def prior_from(history: PoolHistory, said: Said, origin: int) -> Taught:
+def prior_from(history: PoolHistory, said: Said, origin: int) -> Priors:
     """What the year before `origin` of these sites teaches, and no site's own."""
-    return beginnings.taught_by(inner_year(history, said, origin))
+    return priors.from_scores(inner_year(history, said, origin))
 
 
 def starts(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.artifacts import pack, unpack
 from core.errors import BadInputError, SettingsError
 from services.inference.model import HORIZONS_D, Path
-from services.inference.trust import beginnings, conformal, groups, inner, tally
+from services.inference.trust import conformal, groups, inner, priors, tally
 from services.inference.trust.conformal import Arrived, Issued, State
 from tests.services.inference.plain_history import PlainHistory, Stays, Told, record
 
@@ -333,23 +333,23 @@ def test_what_a_pool_taught_is_written_and_read_back_and_missed_when_gone(
 ) -> None:
     history = record(lambda day: 0 * day, series=12, places=6, days=900)
     models = {"kalman": Told("kalman", lambda day: 0 * day, sd_mm=0.0)}
-    taught = beginnings.taught_by_pool(history, models, 500)
+    taught = priors.of_pool(history, models, 500)
     state = taught.bands
     assert state.models == ("", "kalman")
     assert np.isfinite(state.edges_mm_d).all()
-    beginnings.write(taught, tmp_path / "some.npz")
-    back = beginnings.shipped(tmp_path / "some.npz")
+    priors.write(taught, tmp_path / "some.npz")
+    back = priors.shipped(tmp_path / "some.npz")
     assert pack(conformal.arrays(back.bands)) == pack(conformal.arrays(state))
     assert back.reputation == taught.reputation
     with pytest.raises(SettingsError, match="install slopewatch anew"):
-        beginnings.shipped(tmp_path / "gone.npz")
+        priors.shipped(tmp_path / "gone.npz")
 
 
 def test_nothing_later_than_the_pools_year_teaches() -> None:
     history = record(lambda day: 0 * day, series=6, places=6, days=1000)
     models = {"persistence": Stays()}
-    one = beginnings.taught_by_pool(history, models, 500)
-    other = beginnings.taught_by_pool(history.with_another_future(865), models, 500)
+    one = priors.of_pool(history, models, 500)
+    other = priors.of_pool(history.with_another_future(865), models, 500)
     assert pack(conformal.arrays(one.bands)) == pack(conformal.arrays(other.bands))
     assert one.reputation == other.reputation
 

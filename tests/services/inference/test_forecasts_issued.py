@@ -23,10 +23,10 @@ from core.events import (
     StateUpdated,
     encode,
 )
-from services.inference.issuing.feedback import Outlook, packed, unpacked
+from services.inference.issuing.feedback import Feedback, packed, unpacked
 from services.inference.issuing.forecaster import Forecaster, TrackFit, motion_of, pack_forecaster
+from services.inference.issuing.ladder import NOT_FITTED
 from services.inference.issuing.publishing import BOUNDS
-from services.inference.issuing.voices import NOT_FITTED
 from services.inference.model import HORIZONS_D
 from services.inference.service import InferenceStage
 from services.inference.state import day_number
@@ -188,39 +188,39 @@ def test_epochs_teach_the_intervals_and_old_forecasts_are_let_go(
     whole: tuple[Bench, Scene],
 ) -> None:
     made, _ = whole
-    outlook = made.inference_state("lian").outlook
-    assert outlook.judged == {"A44": 6, "D120": 6}
-    kept = [one.day - day_number(day(0)) for one in outlook.pending["A44"]]
+    feedback = made.inference_state("lian").feedback
+    assert feedback.judged == {"A44": 6, "D120": 6}
+    kept = [one.day - day_number(day(0)) for one in feedback.pending["A44"]]
     assert kept == list(range(FITTED_ON + 1, DAYS))
-    assert outlook.bands.scores.sum() > 0
-    assert (outlook.bands.shift != 0).any()
-    longer = outlook
+    assert feedback.bands.scores.sum() > 0
+    assert (feedback.bands.shift != 0).any()
+    longer = feedback
     for number in range(DAYS, DAYS + 30):
-        one = outlook.pending["A44"][-1]._replace(day=day_number(day(number)))
+        one = feedback.pending["A44"][-1]._replace(day=day_number(day(number)))
         longer = longer.keeping("A44", one)
     days = [one.day for one in longer.pending["A44"]]
     assert days[-1] - days[0] < MEMORY_D
     assert len(days) == MEMORY_D
 
 
-def test_the_outlook_is_stored_as_it_is(whole: tuple[Bench, Scene]) -> None:
+def test_the_feedback_is_stored_as_it_is(whole: tuple[Bench, Scene]) -> None:
     made, _ = whole
-    outlook = made.inference_state("lian").outlook
-    again = unpacked(packed(outlook))
-    assert packed(again) == packed(outlook)
-    assert again.judged == outlook.judged
-    assert unpacked(packed(Outlook())) == Outlook()
+    feedback = made.inference_state("lian").feedback
+    again = unpacked(packed(feedback))
+    assert packed(again) == packed(feedback)
+    assert again.judged == feedback.judged
+    assert unpacked(packed(Feedback())) == Feedback()
 
 
 def test_a_new_fit_keeps_what_the_intervals_learned() -> None:
     with bench() as made:
         scene = Scene(make_site("lian"), made.artifacts)
         made.run(story(scene))
-        before = made.inference_state("lian").outlook
+        before = made.inference_state("lian").feedback
         made.run([fitted(scene, DAYS - 1)])
         state = made.inference_state("lian")
     assert state.fitted.day == day(DAYS - 1)
-    assert packed(state.outlook) == packed(before)
+    assert packed(state.feedback) == packed(before)
 
 
 @settings(few, max_examples=3)

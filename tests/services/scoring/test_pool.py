@@ -7,10 +7,10 @@ from core.events import ArtifactRef
 from core.evidence import unpack_evidence
 from core.settings import Noise, Site
 from core.twin import Kind, Observed, Truth, observe, simulate
-from services.inference.outlook import evidence_of
 from services.inference.points import Points
 from services.inference.timeseries.motion import Layout
 from services.inference.track import Entry, Track, Values, add_epoch, new_track
+from services.inference.unit_states import evidence_of
 from services.scoring.pool import (
     FLANK_PIXELS,
     NOISE,

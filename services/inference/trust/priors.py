@@ -20,18 +20,18 @@ from services.inference.trust import conformal, gate
 from services.inference.trust.groups import rate_edges_mm_d
 from services.inference.trust.inner import FOLD_D, Scores, forecast_fold
 
-SHIPPED: Final = Path(__file__).parent / "beginnings-1.npz"
+SHIPPED: Final = Path(__file__).parent / "priors-1.npz"
 _REPUTATION: Final = "reputation/"
 
 
-class Taught(NamedTuple):
+class Priors(NamedTuple):
     """What a pool taught: intervals to begin with, and the models' reputations (see `gate`)."""
 
     bands: conformal.State
     reputation: Mapping[str, float]
 
 
-def taught_by(scores: Scores) -> Taught:
+def from_scores(scores: Scores) -> Priors:
     """What the forecasts of one year at many sites teach; series of one `place` are one site.
 
     Edges between the classes of predicted rate are those of the median model, so that one set of
@@ -39,24 +39,24 @@ def taught_by(scores: Scores) -> Taught:
     """
     edges = np.median([rate_edges_mm_d(one) for one in scores.rate_mm_d], axis=0)
     bands = conformal.begin(conformal.priors_of(scores, edges), edges)
-    return Taught(bands, gate.reputation_of(scores))
+    return Priors(bands, gate.reputation_of(scores))
 
 
-def taught_by_pool(
+def of_pool(
     history: History, models: Mapping[str, Model], origin: int, progress: bool = False
-) -> Taught:
+) -> Priors:
     """The same of `models` fitted at `origin` and judged by the year after it."""
     fitted = {name: model.fit(history, origin) for name, model in models.items()}
-    return taught_by(forecast_fold(history, models, fitted, origin, origin + FOLD_D, progress))
+    return from_scores(forecast_fold(history, models, fitted, origin, origin + FOLD_D, progress))
 
 
-def write(taught: Taught, path: Path = SHIPPED) -> None:
+def write(taught: Priors, path: Path = SHIPPED) -> None:
     """Keep what a pool taught; the same gives the same bytes."""
     named = {f"{_REPUTATION}{name}": np.array(one) for name, one in taught.reputation.items()}
     path.write_bytes(pack({**conformal.arrays(taught.bands), **named}))
 
 
-def shipped(path: Path = SHIPPED) -> Taught:
+def shipped(path: Path = SHIPPED) -> Priors:
     """What ships with the service.
 
     Raises `SettingsError` where the file is missing; what `conformal.from_arrays` raises.
@@ -65,7 +65,7 @@ def shipped(path: Path = SHIPPED) -> Taught:
         raise SettingsError(f"{path.name} is missing in this installation: install slopewatch anew")
     named = unpack(path.read_bytes())
     bands = {name: array for name, array in named.items() if not name.startswith(_REPUTATION)}
-    return Taught(
+    return Priors(
         conformal.from_arrays(bands),
         {
             name.removeprefix(_REPUTATION): float(numbers(named, name))
