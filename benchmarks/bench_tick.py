@@ -22,13 +22,15 @@ from benchmarks.frame import Stopwatch, Table, best
 from core.artifacts import FileArtifacts
 from core.clock import end_of
 from services.compose import Slopewatch, append_observation
+from services.inference.issuing import ladder
 from services.inference.issuing.archive import SiteHistory
-from services.inference.issuing.fitting import FEWEST_EPOCHS, fit_site, fitted_event
+from services.inference.issuing.fitting import fit_site, fitted_event
 from services.inference.issuing.ladder import opened
 from services.inference.service import InferenceStage
 from services.inference.state import SiteState, day_number
 from services.inference.store import InferenceStore, read_state
 from services.inference.trust.gate import LADDER
+from services.inference.trust.inner import FEWEST_EPOCHS
 
 GOAL_S = 2.0
 TICKS = 13
