@@ -142,7 +142,11 @@ def test_tests_named_on_the_twin_page_exist() -> None:
 def test_make_weights_runs_in_the_order_in_which_one_stands_on_the_other() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     recipe = makefile.split("\nweights:", 1)[1].split("\n\n", 1)[0]
-    steps = ("grow_boosting", "train --pool services/inference/musenet/weights", "scoring.fit_priors")
+    steps = (
+        "grow_boosting",
+        "train --pool services/inference/musenet/weights",
+        "scoring.fit_priors",
+    )
     places = [recipe.index(step) for step in steps]
     assert places == sorted(places)
 
