@@ -230,6 +230,18 @@ def test_a_task_that_cannot_do_its_work_fails(lived: Lived) -> None:
     assert became == {"state": "failed", "tasks": {"take_in/-1": "failed"}}
 
 
+@pytest.mark.parametrize(("dag", "task"), [("retrain", "fit"), ("skill_report", "report")])
+def test_what_looks_after_forecasts_runs_over_sites_that_are_too_young(
+    lived: Lived, dag: str, task: str
+) -> None:
+    with Slopewatch(lived.by_airflow, roles=["inference"]) as app:
+        app.settle()
+    before = lived.inputs()
+    tasks = ["groups/-1", f"{task}/0"]
+    assert lived.run(dag) == {"state": "success", "tasks": dict.fromkeys(tasks, "success")}
+    assert lived.inputs() == before
+
+
 def test_more_than_fifty_sites_are_asked_in_groups(lived: Lived) -> None:
     today = SystemClock().now().date()
     more = [f"more-{n:02}" for n in range(47)]
