@@ -11,6 +11,7 @@ from typing import Final
 
 from services.scoring.forecasts.ruler import Table
 from services.scoring.forecasts.run import FULL, Scale, Section
+from services.scoring.replica.table import as_markdown, load
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 PAGE: Final = DOCS / "skill.md"
@@ -103,6 +104,7 @@ def write(sections: Sequence[Section], conditions: Sequence[str], hours: float) 
     ]
     for section in sections:
         parts += [f"## Noise: {section.noise}", *map(markdown, section.tables)]
+    parts.append(as_markdown(load()).rstrip())
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     tree = {
         "conditions": told,
