@@ -302,8 +302,16 @@ def _twin_coherence(pool: SimulatedPool) -> list[tuple[str, ...]]:
     return rows
 
 
+def _pycwt() -> Any:
+    """The peer; Python warns of escapes in its docstrings when it is compiled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pycwt
+    return pycwt
+
+
 def _beside_pycwt(scale: Scale) -> Table:
-    import pycwt
+    pycwt = _pycwt()
 
     rng = np.random.default_rng(11)
     length, octave_step = 200, 0.08
@@ -335,7 +343,7 @@ def _times(ours_s: float, peer_s: float) -> tuple[str, ...]:
 def _significance_row(
     first: Floats, second: Floats, seen: Any, scale: Scale, asked: dict[str, Any]
 ) -> tuple[str, ...]:
-    import pycwt
+    pycwt = _pycwt()
 
     ours, theirs = scale.surrogates, max(scale.surrogates // 10, 10)
     ours_s, told = best(

@@ -14,9 +14,8 @@ Monte Carlo test includes the observation); Y. Benjamini and Y. Hochberg, J. R. 
 from __future__ import annotations
 
 import numpy as np
+from numpy import fft
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.signal import lfilter
 
 from core.errors import BadInputError
 
@@ -51,6 +50,8 @@ def autoregressive(series: Floats, count: int, rng: np.random.Generator) -> Floa
     memory, spread = float(lag_one(series)), float(np.std(series))
     noise = rng.standard_normal((count, series.shape[-1]))
     noise[:, 1:] *= np.sqrt(1 - memory**2)
+    from scipy.signal import lfilter
+
     return np.asarray(lfilter([1.0], [1.0, -memory], noise, axis=-1) * spread)
 
 

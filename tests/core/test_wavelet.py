@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -56,7 +58,9 @@ def test_transform_of_a_sinusoid_peaks_at_its_period_with_its_phase() -> None:
 
 
 def test_transform_and_coherence_are_those_of_pycwt() -> None:
-    pycwt = pytest.importorskip("pycwt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # escapes in its docstrings, when it is compiled
+        pycwt = pytest.importorskip("pycwt")
     first, second = slow(np.random.default_rng(3), 0.6, 2)
     step = 0.08
     period = 36.0 * 2 ** (np.arange(54) * step)
