@@ -7,6 +7,8 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks.frame import Stopwatch, Table, as_markdown, as_text
 
+LONG = {"understanding"}
+"""Half a minute even when quick; its parts are tested where they stand."""
 ON_KAFKA = {"inference", "latency", "worker"}
 
 
@@ -22,7 +24,13 @@ def _printed(
     return lines
 
 
-@pytest.mark.parametrize("name", sorted(set(program.names()) - ON_KAFKA))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in sorted(set(program.names()) - ON_KAFKA)
+    ],
+)
 def test_a_benchmark_runs_and_prints(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

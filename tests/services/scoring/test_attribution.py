@@ -118,6 +118,7 @@ def _estimate(sites: int) -> tuple[PoolHistory, LagMap, np.ndarray]:
     return history, lag_map(known, draws=60), pooled
 
 
+@pytest.mark.slow
 def test_estimates_from_epochs_come_near_the_twin() -> None:
     history, found, pooled = _estimate(2)
     truth = history.pool.truth
