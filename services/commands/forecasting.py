@@ -210,6 +210,16 @@ def _remarks(response: Response, state: SiteState, scenario: Scenario, days: int
             f"  EXTRAPOLATES from {first} on: the drivers lie up to {most:.1f} times as far out as "
             "99 of 100 days of the record; intervals are widened by that"
         )
+    deaf = [
+        unit.id
+        for u, unit in enumerate(state.site.slope_units)
+        if not scenario.empty and not (response.mean_mm - response.base_mm)[:, u].any()
+    ]
+    if deaf:
+        lines.append(
+            f"  {', '.join(deaf)}: THE SCENARIO CHANGES NOTHING, because the model that answers "
+            "reads neither rain nor level"
+        )
     if scenario.rain_mm and (response.mean_mm - response.base_mm).any():
         against = [
             unit.id
