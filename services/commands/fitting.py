@@ -41,6 +41,10 @@ def train_sites(
             # One site's trouble must not keep the others from being fitted.
             echo(f"{one.name}: not fitted: {error}")
             well = False
+        except (ArithmeticError, ValueError, IndexError) as error:
+            # Nor must a record that a model's numerics cannot bear.
+            echo(f"{one.name}: not fitted: a model failed on its record: {error!r}")
+            well = False
     return well
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -450,3 +451,22 @@ def test_the_scheduler_fits_what_has_grown_old_once_a_closed_day(
         assert app.telemetry.forecast_units.labels(NAME, "kalman_transfer")._value.get() == 2.0
     assert asked_for == [day_number(LAST)]
     assert max(HORIZONS_D) == 30
+
+
+def test_a_record_that_a_model_cannot_bear_keeps_no_other_site_from_being_fitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def train_site(service: object, site: SimpleNamespace, *rest: object) -> None:
+        tried.append(site.name)
+        if site.name == "singular":
+            raise np.linalg.LinAlgError("Singular matrix")
+
+    sites = [SimpleNamespace(name=name, retired=False) for name in ("singular", "sound")]
+    monkeypatch.setattr(fitting, "chosen", lambda *asked: (sites, True))
+    monkeypatch.setattr(fitting, "train_site", train_site)
+    lines: list[str] = []
+    assert not fitting.train_sites(Service(), None, None, lines.append)
+    assert tried == ["singular", "sound"]
+    assert "singular: not fitted: a model failed on its record" in lines[0]
