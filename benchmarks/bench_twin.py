@@ -12,8 +12,9 @@ from core.twin import SEED_RANGES, Kind, observe, simulate
 from services.alerting.thresholds import load_table
 from services.compose import shipped_table
 from services.scoring import score
-from services.scoring.levels import rule_levels, shipped_rules
+from services.scoring.levels import rule_levels
 from services.scoring.pool import FLANK_PIXELS, NOISE, YEARS, filtered
+from services.scoring.voters import voting_rules
 
 
 def run(quick: bool) -> list[Table]:
@@ -21,7 +22,7 @@ def run(quick: bool) -> list[Table]:
     sites = 6 if quick else 256
     seeds = SEED_RANGES["calibration"][:sites]
     kinds = [Kind.QUIET if n % 2 else Kind.FAILING for n in range(sites)]
-    rules = shipped_rules(load_table(shipped_table()))
+    rules = voting_rules(load_table(shipped_table()))
     truth_s, truth = best(lambda: simulate(seeds, kinds, years=YEARS), repeats=1)
     seen_s, seen = best(lambda: observe(truth, noise="radar", flank_pixels=FLANK_PIXELS), repeats=1)
     filter_s, pool = best(lambda: filtered(truth, seen, NOISE), repeats=1)

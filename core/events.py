@@ -37,6 +37,8 @@ DEAD_LETTERS = "dead-letters"
 Level = Literal["blue", "yellow", "orange", "red"]
 LEVELS: tuple[Level, ...] = ("blue", "yellow", "orange", "red")
 Coverage = Literal["watched", "stale", "blind", "out of range"]
+Status = Literal["actual", "exercise", "test"]
+"""What a message is: meant, a drill, or of a site that is being tried out."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with a UTC offset; one without is not decoded."""
 
@@ -277,9 +279,15 @@ class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class AlertChanged(EventData, frozen=True, kw_only=True):
-    """A unit's level or coverage changed. `head` is the ledger chain's head after the decision."""
+    """A unit's level or coverage changed. `head` is the ledger chain's head after the decision.
+
+    `alert` names the case, `site.unit.seq` of the decision that opened it; it is empty where only
+    coverage changed and no alert is open. The level is what rules found; where two persons must
+    release it, it is not yet told.
+    """
 
     NAME = "alert-changed"
+    VERSION = 2
     unit: str
     level: Level
     previous_level: Level
@@ -291,17 +299,72 @@ class AlertChanged(EventData, frozen=True, kw_only=True):
     historical: bool
     seq: int
     head: str
+    alert: str = ""
+    status: Status = "actual"
+
+
+AlertAction = Literal[
+    "acknowledged",
+    "handed over",
+    "silenced",
+    "silence ended",
+    "escalated",
+    "drafted",
+    "draft withdrawn",
+    "reviewed",
+    "released",
+    "amended",
+    "cancelled",
+    "drilled",
+]
+"""What is done about an alert, by an operator or by the service."""
+
+
+class AlertHandled(EventData, frozen=True, kw_only=True):
+    """Something was done about an alert: by an operator, or, where `by` is empty, by the service.
+
+    `level` is that of the unit, of a drill the one that was exercised. `alert` is empty where a
+    unit was silenced without one, and names the exercise itself after a drill.
+    """
+
+    NAME = "alert-handled"
+    unit: str
+    alert: str
+    action: AlertAction
+    by: str
+    reason: str
+    level: Level
+    status: Status
+    seq: int
+    head: str
 
 
 class OperatorCommanded(EventData, frozen=True, kw_only=True):
-    """An operator's word: acknowledge, silence until, or cancel, with the reason given."""
+    """An operator's word on one unit, or on all where `unit` is none, with the reason given.
+
+    `until` ends a silence, `to` is the operator an alert is handed over to, `level` the one of a
+    drill. The reason of an amendment is what is told.
+    """
 
     NAME = "operator-commanded"
-    command: Literal["acknowledge", "silence", "unsilence"]
+    VERSION = 2
+    command: Literal[
+        "acknowledge",
+        "silence",
+        "unsilence",
+        "review",
+        "release",
+        "hand over",
+        "amend",
+        "cancel",
+        "drill",
+    ]
     operator: str
     unit: str | None
     reason: str
     until: Moment | None = None
+    to: str = ""
+    level: Level | None = None
 
 
 class DeadlinePassed(EventData, frozen=True, kw_only=True):
@@ -405,6 +468,20 @@ def _with_bounds(data: dict[str, Any]) -> dict[str, Any]:
 
 
 UPCASTERS["forecast-issued", 1] = _with_bounds
+
+
+def _without_an_alert(data: dict[str, Any]) -> dict[str, Any]:
+    """`alert changed` 1: alerts had no names, and nothing was an exercise or a test."""
+    return {**data, "alert": "", "status": "actual"}
+
+
+def _with_a_reason(data: dict[str, Any]) -> dict[str, Any]:
+    """`operator commanded` 1: a reason could be empty, and a silence was obeyed all the same."""
+    return {**data, "reason": data["reason"].strip() or "none given"}
+
+
+UPCASTERS["alert-changed", 1] = _without_an_alert
+UPCASTERS["operator-commanded", 1] = _with_a_reason
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _ENVELOPE = msgspec.json.Decoder(_Envelope)

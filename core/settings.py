@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
 import msgspec
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import BadInputError, SettingsError
-from core.events import LEVELS, SITE_NAME, Level
+from core.events import LEVELS, SITE_NAME, Level, Status
 from core.plugins import explain
 
 MAX_FILE_BYTES = 16 << 20
@@ -33,6 +34,12 @@ class Plugin(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str = Field(description="file name of the plug-in")
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is no time zone: write one such as Asia/Shanghai")
+    return name
 
 
 class SlopeUnit(Tree):
@@ -107,6 +114,19 @@ class Noise(Tree):
     looks: float = Field(20.0, gt=0, description="effective looks where a source does not say")
 
 
+class QuietHours(Tree):
+    """Hours of the recipient's own day in which only what cannot wait is told."""
+
+    start: time = Field(description="local time at which they begin, such as 22:00")
+    end: time = Field(description="local time at which they end; before start: on the next day")
+    timezone: str = Field("UTC", description="of these times, such as Asia/Shanghai")
+    passes_from: Level = Field(
+        "orange", description="a rise to this level or a higher one is told at any hour"
+    )
+
+    _zone = field_validator("timezone")(_known_zone)
+
+
 class Recipient(Tree):
     """Somebody who is told. Addresses may come from the environment as ${NAME}."""
 
@@ -119,6 +139,59 @@ class Recipient(Tree):
         description="lowest level to be told of; who was told of a rise is told of the fall",
     )
     coverage: bool = Field(True, description="also tell when a slope goes blind or out of range")
+    units: tuple[str, ...] = Field((), description="ids of slope units to be told of; none: all")
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$",
+        description="of messages: en; zh and es were not yet read by a native officer",
+    )
+    takes: tuple[Status, ...] = Field(
+        ("actual",),
+        min_length=1,
+        description="actual, exercise, test: a drill goes to nobody who does not take exercises",
+    )
+    quiet: QuietHours | None = Field(None, description="hours in which only what is urgent is told")
+    most_a_day: int | None = Field(
+        None,
+        ge=1,
+        description="messages in 24 hours, above which the rest wait; what is urgent never waits",
+    )
+
+
+class Duty(Tree):
+    """One step of the roster: who is told next, and when they are on duty."""
+
+    recipient: str = Field(description="id of a recipient of the site")
+    timezone: str = Field("UTC", description="of `hours`, such as Europe/Rome")
+    hours: tuple[time, time] | None = Field(
+        None, description="local time from and to, such as [08:00, 20:00]; none: always"
+    )
+
+    _zone = field_validator("timezone")(_known_zone)
+
+
+class Escalation(Tree):
+    """What happens when nobody acknowledges: the next on the roster is told."""
+
+    from_level: Level = Field("orange", description="lowest level that must be acknowledged")
+    wait_minutes: float = Field(
+        30.0, gt=0, description="without an acknowledgement, before the next one is told"
+    )
+    roster: tuple[Duty, ...] = Field(
+        min_length=1, description="in this order; who is off is passed"
+    )
+
+
+class TwoPersons(Tree):
+    """Levels that are told only after one person reviewed and another one released them."""
+
+    from_level: Level = Field("red", description="lowest level that needs it")
+    officers: tuple[str, ...] = Field(
+        min_length=2, description="operator names that may review and release"
+    )
+    ask: tuple[str, ...] = Field(
+        min_length=1, description="ids of recipients who are asked to review a draft"
+    )
 
 
 class Site(Tree):
@@ -161,10 +234,21 @@ class Site(Tree):
         "forecast its last year best",
     )
     rules: tuple[Plugin, ...] = Field(
-        (), description="what raises a level; none: velocity and cusum with calibrated thresholds"
+        (), description="what raises a level; none: every rule, with calibrated limits"
     )
     noise: Noise = Field(Noise(), description="what is taken to be noise")
     recipients: tuple[Recipient, ...] = Field((), description="who is told; none: nobody")
+    escalation: Escalation | None = Field(
+        None, description="who is told when nobody acknowledges; none: nobody else"
+    )
+    two_persons: TwoPersons | None = Field(
+        None, description="levels that two persons must release; none: told at once"
+    )
+    test: bool = Field(
+        False,
+        description="being tried out: every message is marked as a test and goes to those "
+        "who take tests",
+    )
     simulated: bool = Field(False, description="data of the digital twin: said wherever shown")
     retired: bool = Field(False, description="no longer watched; say so here, keep the file")
 
@@ -184,6 +268,20 @@ class Site(Tree):
         ):
             if len(set(ids)) < len(ids):
                 raise ValueError(f"two {what}s share an id")
+        return self
+
+    @model_validator(mode="after")
+    def _known_people(self) -> Site:
+        known = {r.id for r in self.recipients}
+        roster = self.escalation.roster if self.escalation else ()
+        named = {duty.recipient for duty in roster}
+        named |= set(self.two_persons.ask if self.two_persons else ())
+        if unknown := sorted(named - known):
+            raise ValueError(f"no recipient has the id {unknown[0]!r}")
+        units = {unit.id for unit in self.slope_units}
+        for one in self.recipients:
+            if unknown := sorted(set(one.units) - units):
+                raise ValueError(f"recipient {one.id}: no slope unit {unknown[0]!r}")
         return self
 
 
@@ -276,11 +374,20 @@ class Service(Tree):
         "127.0.0.1", description="where page, metrics and health are served; 0.0.0.0: to all"
     )
     metrics_port: int = Field(9464, ge=0, le=65535, description="its port; 0: any free one")
+    cap_folder: Path | None = Field(
+        None,
+        description="folder of the notifier cap, served at /cap/ beside page and metrics; none: "
+        "not served",
+    )
     poll_minutes: float = Field(
         15.0, gt=0, description="wait between two rounds of asking feeds and closing days"
     )
     watchdog_hours: float = Field(
         26.0, gt=0, description="without a closed day for so long a site counts as silent"
+    )
+    thresholds: Path | None = Field(
+        None,
+        description="threshold table written by `slopewatch alerts tune`; none: the shipped one",
     )
     refit_days: int = Field(
         30,

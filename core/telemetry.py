@@ -126,6 +126,12 @@ METRICS = (
         "end of the day on which the forecast models were fitted",
     ),
     Metric(
+        "slopewatch_recipients_unreachable",
+        "gauge",
+        ("site",),
+        "recipients to whom nothing gets through; `slopewatch alerts contacts` names them",
+    ),
+    Metric(
         "slopewatch_notifications_total",
         "counter",
         ("channel", "outcome"),
@@ -158,6 +164,7 @@ class Telemetry:
         self.forecast_units: Gauge = made["slopewatch_forecast_units"]
         self.forecast_fallback: Gauge = made["slopewatch_forecast_fallback_units"]
         self.forecast_fitted: Gauge = made["slopewatch_forecast_fitted_timestamp_seconds"]
+        self.unreachable: Gauge = made["slopewatch_recipients_unreachable"]
         self.notifications: Counter = made["slopewatch_notifications_total"]
         self._handling: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 

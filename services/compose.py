@@ -13,7 +13,7 @@ import structlog
 
 from core.artifacts import Artifacts, open_artifacts, reference
 from core.clock import Clock, SystemClock, end_of, midnight
-from core.errors import SettingsError, SlopewatchError
+from core.errors import BadInputError, SettingsError, SlopewatchError
 from core.eventlog import EventLog, open_log, partition_of
 from core.events import (
     ASSESSMENTS,
@@ -49,7 +49,7 @@ from services.ingest.service import Ingest
 UPKEEP_S = 5.0
 SEND_TIMEOUT_S = 30.0
 PAGE = 2000
-THRESHOLDS = "twin-1.json"
+THRESHOLDS = "twin-2.json"
 
 
 class Slopewatch:
@@ -98,7 +98,13 @@ class Slopewatch:
             self._closing.callback(self.ledger.close)
             self._add_worker(AlertingStage(self.ledger, self.artifacts), member)
             recipients = Recipients(self.site_in_force, self.service)
-            self.sender = Sender(self.ledger, recipients, self.telemetry)
+            unreachable = self.telemetry.unreachable
+            self.sender = Sender(
+                self.ledger,
+                recipients,
+                self.telemetry,
+                unreachable=lambda site, count: unreachable.labels(site).set(count),
+            )
             self._closing.callback(self.sender.close)
 
     def _add_worker(self, stage: Any, member: str) -> None:
@@ -121,8 +127,8 @@ class Slopewatch:
 
     def activate_release(self, sites: Sequence[Site]) -> None:
         """Put this code and its thresholds on the log of the sites that do not run on it."""
-        release = this_release()
-        self.artifacts.put(shipped_table())
+        release = this_release(self.service)
+        self.artifacts.put(threshold_table(self.service))
         self.ingest.announced.activate(sites, release)
 
     def miss_vanished(self, sites: Sequence[Site]) -> None:
@@ -277,9 +283,12 @@ def newest(log: EventLog, topic: str, site: str, since: date) -> Iterator[Event]
         stop = start
 
 
-def this_release() -> ReleaseActivated:
-    """The versions of code, model and thresholds that run here."""
-    table = shipped_table()
+def this_release(service: Service | None = None) -> ReleaseActivated:
+    """The versions of code, model and thresholds that run here.
+
+    Raises `SettingsError` for a threshold table of the service's own that cannot be used.
+    """
+    table = threshold_table(service)
     return ReleaseActivated(
         code=metadata.version("slopewatch"),
         model=model_version(),
@@ -291,6 +300,21 @@ def this_release() -> ReleaseActivated:
 def shipped_table() -> bytes:
     """The calibrated threshold table of this release."""
     return (resources.files("services.alerting") / "tables" / THRESHOLDS).read_bytes()
+
+
+def threshold_table(service: Service | None) -> bytes:
+    """The table that the settings name, else the shipped one.
+
+    Raises `SettingsError` for one that cannot be read.
+    """
+    if service is None or service.thresholds is None:
+        return shipped_table()
+    try:
+        content = service.thresholds.read_bytes()
+        load_table(content)
+    except (OSError, BadInputError) as error:
+        raise SettingsError(f"thresholds: {service.thresholds} cannot be used: {error}") from error
+    return content
 
 
 def load_sites(

@@ -173,7 +173,7 @@ def _example() -> Site:
             ],
             "feeds": [{"kind": "gsod", "station": "16022099999"}],
             "sources": [{"kind": "interferograms", "folder": "pairs", "track": "t117"}],
-            "rules": [{"kind": "velocity"}, {"kind": "cusum"}],
+            "rules": [{"kind": "excess"}, {"kind": "rain", "thresholds": {"yellow": 1.0}}],
             "recipients": [
                 {"id": "duty", "notifier": {"kind": "email", "to": ["duty@example.org"]}}
             ],

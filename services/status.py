@@ -1,14 +1,23 @@
-"""The little HTTP server of every service: /metrics, /healthz, /readyz, and the page.
+"""The little HTTP server of every service: /metrics, /healthz, /readyz, the page, and CAP at /cap/.
 
-It changes nothing and listens on 127.0.0.1 unless told otherwise.
+It changes nothing and listens on 127.0.0.1 unless told otherwise. Of the folder with CAP messages
+only the feed and messages that are public are served, by their plain names.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from email.message import Message
+from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
+from typing import Final, NamedTuple
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -16,8 +25,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from core.errors import SlopewatchError, UnavailableError
 from core.telemetry import Telemetry
 
-Answer = tuple[int, str, bytes]
 SLOWEST_CLIENT_S = 30.0
+CAP_PATH: Final = "/cap/"
+
+_TEXT: Final = "text/plain; charset=utf-8"
+_FEED: Final = "feed.xml"
+_PUBLIC: Final = b"<scope>Public</scope>"
+_CAP_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}\.xml")
+
+
+class Answer(NamedTuple):
+    """What is sent back."""
+
+    code: int
+    kind: str
+    body: bytes
+    headers: Mapping[str, str] = {}
 
 
 class StatusServer:
@@ -30,23 +53,28 @@ class StatusServer:
         telemetry: Telemetry,
         ready: Callable[[], list[str]],
         page: Callable[[], str] | None = None,
+        cap_folder: Path | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._ready = ready
         self._page = page
+        self._cap_folder = cap_folder
         answer = self._answer
 
         class Handler(BaseHTTPRequestHandler):
             timeout = SLOWEST_CLIENT_S
 
             def do_GET(self) -> None:
-                code, kind, body = answer(self.path.partition("?")[0])
-                self.send_response(code)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
+                found = answer(self.path.partition("?")[0], self.headers)
+                self.send_response(found.code)
+                self.send_header("Content-Type", found.kind)
+                if found.code != 304:
+                    self.send_header("Content-Length", str(len(found.body)))
                 self.send_header("X-Content-Type-Options", "nosniff")
+                for name, value in found.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(found.body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -67,25 +95,19 @@ class StatusServer:
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
-    def _answer(self, path: str) -> Answer:
-        text = "text/plain; charset=utf-8"
+    def _answer(self, path: str, headers: Message) -> Answer:
         if path == "/metrics":
-            return 200, CONTENT_TYPE_LATEST, generate_latest(self._telemetry.registry)
+            return Answer(200, CONTENT_TYPE_LATEST, generate_latest(self._telemetry.registry))
         if path == "/healthz":
-            return 200, text, b"ok\n"
+            return Answer(200, _TEXT, b"ok\n")
         if path == "/readyz":
             missing = self._ready()
-            return (503 if missing else 200), text, ("\n".join(missing) or "ready").encode()
+            return Answer(503 if missing else 200, _TEXT, ("\n".join(missing) or "ready").encode())
         if path == "/" and self._page is not None:
-            try:
-                return 200, "text/html; charset=utf-8", self._page().encode()
-            except SlopewatchError as error:
-                return 503, text, str(error).encode()
-            except Exception as error:
-                # Its text may hold anything; the log has the whole of it.
-                structlog.get_logger().exception("page broken")
-                return 500, text, f"the page broke: {type(error).__name__}\n".encode()
-        return 404, text, b"here are /metrics, /healthz, /readyz and /\n"
+            return _page(self._page)
+        if path.startswith(CAP_PATH) and self._cap_folder is not None:
+            return _cap(self._cap_folder, path.removeprefix(CAP_PATH) or _FEED, headers)
+        return Answer(404, _TEXT, b"here are /metrics, /healthz, /readyz and /\n")
 
     def close(self) -> None:
         """Stop serving."""
@@ -103,3 +125,58 @@ class StatusServer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _page(make: Callable[[], str]) -> Answer:
+    try:
+        return Answer(200, "text/html; charset=utf-8", make().encode())
+    except SlopewatchError as error:
+        return Answer(503, _TEXT, str(error).encode())
+    except Exception as error:
+        # Its text may hold anything; the log has the whole of it.
+        structlog.get_logger().exception("page broken")
+        return Answer(500, _TEXT, f"the page broke: {type(error).__name__}\n".encode())
+
+
+def _cap(folder: Path, name: str, headers: Message) -> Answer:
+    """A file of the folder `folder`, or 304 when the client has it already."""
+    found = _read(folder / name) if _CAP_NAME.fullmatch(name) else None
+    if found is None or (name != _FEED and _PUBLIC not in found[0]):
+        return Answer(404, _TEXT, b"no such CAP message is published here\n")
+    content, changed_s = found
+    kind = "application/atom+xml" if name == _FEED else "application/cap+xml"
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    validators = {
+        "ETag": tag,
+        "Last-Modified": formatdate(changed_s, usegmt=True),
+        "Cache-Control": "no-cache",
+    }
+    if _is_known(headers, tag, changed_s):
+        return Answer(304, kind, b"", validators)
+    return Answer(200, kind, content, validators)
+
+
+def _read(path: Path) -> tuple[bytes, int] | None:
+    """Content of a plain file and when it was changed (unix seconds); None where there is none."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    state = os.fstat(handle)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(handle)
+        return None
+    with os.fdopen(handle, "rb") as file:
+        return file.read(), int(state.st_mtime)
+
+
+def _is_known(headers: Message, tag: str, changed_s: int) -> bool:
+    """Whether the client said that it has this version; a tag counts more than a date."""
+    tags = headers.get("If-None-Match")
+    if tags is not None:
+        return tags.strip() == "*" or tag in (t.strip().removeprefix("W/") for t in tags.split(","))
+    try:
+        since = parsedate_to_datetime(headers.get("If-Modified-Since", ""))
+        return changed_s <= since.timestamp()
+    except (TypeError, ValueError):
+        return False

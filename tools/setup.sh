@@ -65,7 +65,7 @@ fi
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
 if [ "$want" = dev ]; then
     say "installing slopewatch with the extras torch and airflow, and the tools (about 3 GB)"
-    "$uv" pip install --quiet --constraints constraints.txt --group dev --editable '.[torch,airflow]'
+    "$uv" pip install --quiet --constraints constraints.txt --group dev --editable '.[torch,airflow,apprise]'
     want_debian
     if command -v java >/dev/null && command -v mvn >/dev/null; then
         say "fetching Kafka, once"

@@ -7,9 +7,10 @@ PostgreSQL; every other statement of this package is plain SQLAlchemy.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +19,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from core.errors import SettingsError
 from core.ledger.faults import in_our_words
 
-SQLITE_WAIT_S: Final = 5.0
+SQLITE_WAIT_S: Final = 30.0
+"""How long a writer waits for another process's transaction: long, for a slow disk's flushes."""
 WRITES: Final = "slopewatch_writes"
 """Execution option of a connection whose transaction is to write."""
 
@@ -37,6 +39,10 @@ class Database:
         else:
             self._engine, self.name = _server_engine(url, migrates)
         self._writer = self._engine.execution_options(**{WRITES: True})
+        # SQLite wakes waiting writers by chance, which can starve a thread of this process.
+        self._turn: AbstractContextManager[object] = (
+            threading.Lock() if self.is_sqlite else nullcontext()
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -47,7 +53,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is written whole on leaving, or not at all after an exception."""
-        with self._in_our_words(), self._writer.begin() as connection:
+        with self._turn, self._in_our_words(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:

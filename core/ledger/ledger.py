@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from core.ledger import carrying, outbox, schema_version
+from core.ledger import carrying, outbox, routes, schema_version
 from core.ledger.chain import export_line, first_fault, from_utc_text, utc_text
 from core.ledger.database import Database
 from core.ledger.entries import (
@@ -17,6 +17,7 @@ from core.ledger.entries import (
     QueuedNotification,
     SiteView,
 )
+from core.ledger.routes import Route
 from core.ledger.schema import deadline, decision
 from core.ledger.schema import site as site_table
 from core.ledger.store import LedgerSite, Lift, bookmark_of, known_sites
@@ -83,10 +84,31 @@ class Ledger:
         with self._database.write() as connection:
             return outbox.renew(connection, claims, now, lease_s)
 
-    def give_back(self, notification_id: str, owner: str) -> None:
-        """Take back a claim of which nothing came; no attempt is written down."""
+    def claim_too(
+        self, ids: Collection[str], owner: str, now: datetime, lease_s: float
+    ) -> list[QueuedNotification]:
+        """Claim more for `owner`, who has claimed one of the same recipient; due or not.
+
+        Returns what it has of `ids` then, in the order of the decisions: not what is sent
+        already or claimed by another sender.
+        """
         with self._database.write() as connection:
-            outbox.give_back(connection, notification_id, owner)
+            return outbox.claim_too(connection, ids, owner, now, lease_s)
+
+    def give_back(
+        self, notification_id: str, owner: str, not_before: datetime | None = None
+    ) -> None:
+        """Take back a claim of which nothing came; no attempt is written down.
+
+        With `not_before` it becomes due then.
+        """
+        with self._database.write() as connection:
+            outbox.give_back(connection, notification_id, owner, not_before)
+
+    def queued_beside(self, one: QueuedNotification) -> list[QueuedNotification]:
+        """What else is queued for the recipient of `one`, in the order of the decisions."""
+        with self._database.read() as connection:
+            return outbox.queued_beside(connection, one)
 
     def later_notifications(self, one: QueuedNotification) -> list[QueuedNotification]:
         """What was decided after `one` for the same recipient and is sent or queued, in order."""
@@ -122,6 +144,11 @@ class Ledger:
         """What senders wrote down about one notification, in order."""
         with self._database.read() as connection:
             return outbox.attempts_of(connection, notification_id)
+
+    def routes(self, site: str | None = None) -> list[Route]:
+        """How it stands with every recipient that was ever written to, by site and recipient."""
+        with self._database.read() as connection:
+            return routes.found(connection, site)
 
     def due_deadlines(self, now: datetime) -> list[Deadline]:
         """Deadlines at or before `now` that no commit has marked as done, earliest first."""

@@ -87,12 +87,46 @@ def renew(
     return connection.execute(longer.values(lease_until=_until(now, lease_s))).rowcount
 
 
-def give_back(connection: Connection, notification_id: str, owner: str) -> None:
-    """Take back a claim as if it had not been; nothing when another sender has claimed since."""
+def claim_too(
+    connection: Connection, ids: Collection[str], owner: str, now: datetime, lease_s: float
+) -> list[QueuedNotification]:
+    """Lend those of `ids` that are queued and not lent to `owner`, who holds a row of their lane.
+
+    Due or not: whoever asks has seen why. In the order of the decisions.
+    """
+    row = notification.c
+    free = row.lease_until.is_(None) | (row.lease_until <= utc_text(now))
+    mine = row.id.in_(list(ids)) & (row.outcome == "queued")
+    connection.execute(
+        update(notification)
+        .where(mine, free)
+        .values(lease_owner=owner, lease_until=_until(now, lease_s), claims=row.claims + 1)
+    )
+    found = select(notification).where(mine, row.lease_owner == owner)
+    return [_queued(one) for one in connection.execute(found.order_by(row.seq, row.id))]
+
+
+def give_back(
+    connection: Connection, notification_id: str, owner: str, not_before: datetime | None
+) -> None:
+    """Take back a claim as if it had not been; nothing when another sender has claimed since.
+
+    With `not_before` it is not due earlier than that.
+    """
     row = notification.c
     mine = (row.id == notification_id) & (row.outcome == "queued") & (row.lease_owner == owner)
     values: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claims": row.claims - 1}
+    if not_before is not None:
+        values["not_before"] = utc_text(not_before)
     connection.execute(update(notification).where(mine).values(**values))
+
+
+def queued_beside(connection: Connection, one: QueuedNotification) -> list[QueuedNotification]:
+    """What else is queued for the recipient of `one`, in the order of the decisions."""
+    row = notification.c
+    lane = (row.site == one.site) & (row.recipient == one.recipient) & (row.id != one.id)
+    rows = select(notification).where(lane, row.outcome == "queued")
+    return [_queued(other) for other in connection.execute(rows.order_by(row.seq, row.id))]
 
 
 def later_than(connection: Connection, one: QueuedNotification) -> list[QueuedNotification]:

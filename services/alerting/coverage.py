@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from core.events import Coverage
 from core.geometry import LEAST_LOS_FACTOR
+from services.alerting.message import CoverageFacts
 from services.alerting.state import ClosedDay, Sight
 
 STALE_AFTER_INTERVALS = 2
@@ -22,11 +25,21 @@ _MONTHS = (
 
 
 class View(NamedTuple):
-    """Coverage of a unit, a plain reason, and the next pass to be expected where one is known."""
+    """Coverage of a unit, a plain reason, the next pass to be expected where one is known, and
+    the facts behind the reason."""
 
     coverage: Coverage
     reason: str
     next_pass: date | None
+    facts: CoverageFacts
+
+
+class _Verdict(NamedTuple):
+    """What one track says."""
+
+    coverage: Coverage
+    reason: str
+    facts: CoverageFacts
 
 
 def assess(
@@ -43,20 +56,21 @@ def assess(
     for track, sight in sights.items():
         epochs[track] = max(sight.epoch, epochs.get(track, sight.epoch))
     if not epochs:
-        return View("blind", _why_no_epoch(closed), next_pass)
-    verdicts: list[tuple[Coverage, str]] = [
-        ("blind", f"{_ACROSS} on track {track}")
+        reason, facts = _why_no_epoch(closed)
+        return View("blind", reason, next_pass, facts)
+    verdicts = [
+        _Verdict("blind", f"{_ACROSS} on track {track}", CoverageFacts(cause="across", track=track))
         if downslope and _across(sights.get(track))
         else _track(track, sights.get(track), epochs[track], closed.day, repeat_days)
         for track in sorted(epochs)
     ]
-    best = min(verdicts, key=lambda verdict: BEST_FIRST.index(verdict[0]))
-    reasons = [best[1]]
-    if best[0] == "watched":
-        reasons += [reason for coverage, reason in verdicts if coverage == "out of range"]
+    best = min(verdicts, key=lambda verdict: BEST_FIRST.index(verdict.coverage))
+    reasons = [best.reason]
+    if best.coverage == "watched":
+        reasons += [one.reason for one in verdicts if one.coverage == "out of range"]
     elif next_pass is not None:
         reasons.append(f"next pass expected on {plain_date(next_pass)}")
-    return View(best[0], "; ".join(reasons), next_pass)
+    return View(best.coverage, "; ".join(reasons), next_pass, best.facts)
 
 
 def expected_pass(closed: ClosedDay, repeat_days: int) -> date | None:
@@ -73,12 +87,13 @@ def plain_date(day: date) -> str:
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
-def _why_no_epoch(closed: ClosedDay) -> str:
+def _why_no_epoch(closed: ClosedDay) -> tuple[str, CoverageFacts]:
     if not closed.passes:
-        return "no pass seen and no displacement"
+        return "no pass seen and no displacement", CoverageFacts(cause="no pass")
     if not closed.sources:
-        return "passes seen, no displacement source"
-    return f"passes seen, no epoch from {', '.join(closed.sources)} yet"
+        return "passes seen, no displacement source", CoverageFacts(cause="no source")
+    sources = ", ".join(closed.sources)
+    return f"passes seen, no epoch from {sources} yet", CoverageFacts(cause="no epoch")
 
 
 def _across(sight: Sight | None) -> bool:
@@ -87,29 +102,38 @@ def _across(sight: Sight | None) -> bool:
     return factor is not None and abs(factor) < LEAST_LOS_FACTOR
 
 
-def _track(
-    track: str, sight: Sight | None, epoch: date, day: date, repeat_days: int
-) -> tuple[Coverage, str]:
+def _track(track: str, sight: Sight | None, epoch: date, day: date, repeat_days: int) -> _Verdict:
+    few = sight.few if sight else None
     if sight is None or sight.measured is None:
-        few = f"; {_too_few(sight.few)}" if sight and sight.few else ""
-        return "blind", f"no measured points in the unit on track {track}{few}"
+        reason = f"no measured points in the unit on track {track}"
+        if few:
+            reason += f"; {_too_few(few)}"
+        return _Verdict("blind", reason, CoverageFacts(cause="no points", track=track, few=few))
     age = (day - sight.measured).days
     since = f"track {track} last measured the unit on {plain_date(sight.measured)}"
+
+    facts = CoverageFacts(
+        cause="measured", track=track, measured=sight.measured, age_days=max(0, age), few=few
+    )
     if age > STALE_AFTER_INTERVALS * repeat_days:
         late = f"{since}, {age} days ago"
-        if sight.few:
-            late += f"; {_too_few(sight.few)}"
+        if few:
+            late += f"; {_too_few(few)}"
         elif epoch > sight.measured:
             late += ", and had no measured points in it since"
-        return ("blind" if age > BLIND_AFTER_INTERVALS * repeat_days else "stale"), late
+        blind = age > BLIND_AFTER_INTERVALS * repeat_days
+        facts = replace(facts, cause="decorrelated" if few else "old")
+        return _Verdict("blind" if blind else "stale", late, facts)
     if sight.out_of_range:
-        return "out of range", (
+        past = (
             f"motion up to {plain_date(sight.measured)} is past what track {track} can tell "
             "between two passes"
         )
-    if sight.few:
-        return "stale", f"{_too_few(sight.few)}; {since}"
-    return "watched", since
+        return _Verdict("out of range", past, replace(facts, cause="out of range"))
+    if few:
+        reason = f"{_too_few(few)}; {since}"
+        return _Verdict("stale", reason, replace(facts, cause="decorrelated"))
+    return _Verdict("watched", since, facts)
 
 
 def _too_few(points: tuple[int, int]) -> str:

@@ -1,49 +1,44 @@
-"""What follows from a turn of the state: who is told, the decision row, `alert changed` events."""
+"""What follows from a turn of the state: who is told, the decision row, outcomes, new deadlines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as with_fields
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from core.events import AlertChanged, identity, type_of
-from core.ledger import Deadline, LedgerState, canonical
-from core.settings import Recipient, Site, rank
+from core.events import AlertChanged, AlertHandled, Status, type_of
+from core.ledger import Deadline, LedgerState
+from core.settings import Site
 from core.stage import Input, Outcome
+from services.alerting import escalation
+from services.alerting.alert import brought_up_to
 from services.alerting.decide import Change, changes
-from services.alerting.message import WHOLE_SITE, MessageKind
-from services.alerting.stages import (
-    TOLD_COVERAGE,
-    Notice,
-    Scene,
-    Sifted,
-    is_silenced,
-    sift,
-)
-from services.alerting.state import SiteAlerts, Told, UnitAlert, Waiting, encode_state
-from services.alerting.telling import Envelope, notifications
-
-News = Mapping[str, Sequence[MessageKind]]
-"""By unit: what there is to tell of it."""
+from services.alerting.known import after_telling
+from services.alerting.notices import gathered, notices, status_of
+from services.alerting.quiet import posted
+from services.alerting.stages import Scene, Sifted, sift
+from services.alerting.state import SiteAlerts, UnitAlert, Waiting, encode_state
+from services.alerting.telling import Envelope, Source, notifications
+from services.alerting.turn import Handling, Turn
 
 
-class Turn(NamedTuple):
-    """What an input made of a site, before anybody is told.
+class Terms(NamedTuple):
+    """What is in force at the input: the site's file, and of 100 alerts how many came true."""
 
-    `facts`: what the decision row says beside the changes. `decides`: there is a row even when
-    nothing changed. `catching_up`: more closed days follow at once; None when the input is not a
-    closed day. `done`: deadlines that are over beside those of silences that ended.
-    """
+    site: Site
+    of_100: Mapping[str, int]
+
+
+class _Told(NamedTuple):
+    """What an input comes to once everybody was told."""
 
     after: SiteAlerts
-    facts: Mapping[str, object]
-    decides: bool = False
-    catching_up: bool | None = None
-    deadlines: tuple[Deadline, ...] = ()
-    done: tuple[str, ...] = ()
+    sifted: Sifted
+    deadlines: tuple[Deadline, ...]
 
 
 def utc_day(moment: datetime) -> date:
@@ -52,34 +47,40 @@ def utc_day(moment: datetime) -> date:
 
 
 def conclude(
-    ledger: LedgerState, before: SiteAlerts, turn: Turn, given: Input, site: Site | None
+    ledger: LedgerState, before: SiteAlerts, turn: Turn, given: Input, terms: Terms | None
 ) -> tuple[LedgerState, list[Outcome]]:
     """The ledger's state after the turn, and its outcomes."""
-    ended = _silences(before.units) - _silences(turn.after.units)
+    opened = _with_cases(turn.after, given, terms)
+    hold = held(opened, given.now, turn.catching_up)
+    found = changes(before.units, opened.units, utc_day(given.now), hold == "historical")
+    told = _told(before, opened, turn, found, hold, given, terms)
+    handled = _handled(before, opened, turn, given)
+    done = sorted({*turn.done, *(waits_for(before) - waits_for(told.after))})
     ledger = with_fields(
         ledger,
-        deadlines=(*ledger.deadlines, *turn.deadlines),
-        done_deadlines=(*ledger.done_deadlines, *sorted({*turn.done, *ended})),
+        deadlines=(*ledger.deadlines, *told.deadlines),
+        done_deadlines=(*ledger.done_deadlines, *done),
     )
-    today, hold = utc_day(given.now), held(turn.after, given.now, turn.catching_up)
-    found = changes(before.units, turn.after.units, today, hold == "historical")
-    news = _news(found, turn.after, hold) if site else {}
-    scene = Scene(hold, hold is None and _said_for_all(news, turn.after.units))
-    sifted = sift(_notices(news, scene, turn.after.units, site.recipients if site else ()), scene)
-    units = _after_telling(turn.after.units, news, found, hold, sifted.passed)
-    after = replace(turn.after, units=units)
-    if found or sifted.passed or sifted.dropped or turn.decides:
+    sifted = told.sifted
+    something = found or handled or told.deadlines or sifted.passed or sifted.dropped
+    if something or turn.decides or _opened_late(before, opened):
         envelope = Envelope(given.event.site, given.seq, given.now, sifted)
-        facts = _facts(turn, found, sifted, envelope, given, hold)
+        facts = _facts(turn, told, found, handled, envelope, given, hold)
         ledger = ledger.decide(given.event.site, given.seq, given.now, facts)
-        if site is not None:
-            said = notifications(envelope, turn.after.units, site, ledger.head)
+        if terms is not None:
+            source = Source(opened, terms.site, terms.of_100, ledger.head)
+            said = notifications(envelope, source)
             ledger = with_fields(ledger, notifications=(*ledger.notifications, *said))
+    status = status_of(terms.site) if terms else "actual"
     outcomes = [
-        Outcome(_alert_changed(change, units, given.seq, ledger.head), given.event.valid_time)
-        for change in found
+        *(_alert_changed(one, told.after.units, status, given.seq, ledger.head) for one in found),
+        *(
+            _alert_handled(one, told.after.units, turn, status, given.seq, ledger.head)
+            for one in handled
+        ),
     ]
-    return with_fields(ledger, state=encode_state(after)), outcomes
+    ledger = with_fields(ledger, state=encode_state(told.after))
+    return ledger, [Outcome(data, given.event.valid_time) for data in outcomes]
 
 
 def held(after: SiteAlerts, now: datetime, catching_up: bool | None) -> Waiting | None:
@@ -100,110 +101,122 @@ def held(after: SiteAlerts, now: datetime, catching_up: bool | None) -> Waiting 
     return "catching up" if open_days > 1 else None
 
 
-def _news(found: Iterable[Change], after: SiteAlerts, hold: Waiting | None) -> News:
-    """What changed now, and, when nothing holds it back any more, what waits to be told."""
-    if after.retired:
-        return {}
-    news: dict[str, list[MessageKind]] = {
-        change.unit: list(change.kinds) for change in found if change.unit in after.units
-    }
-    for name, unit in after.units.items() if hold is None else ():
-        for kind, reason in unit.waiting.items():
-            kinds = news.setdefault(name, [])
-            still = reason == "silenced" and is_silenced(kind, unit.level, unit.silence)
-            if not still and kind not in kinds:
-                kinds.append(kind)
-    return {name: sorted(news[name]) for name in sorted(news) if news[name]}
+def waits_for(alerts: SiteAlerts) -> set[str]:
+    """Ids of the deadlines that the site waits for."""
+    silences = {unit.silence.deadline for unit in alerts.units.values() if unit.silence}
+    cases = [unit.open_case for unit in alerts.units.values()]
+    calls = {case.escalation.deadline for case in cases if case and case.escalation}
+    boxes = {box.deadline for box in alerts.mailboxes.values()}
+    return {row for row in (*silences, *calls, *boxes) if row is not None}
 
 
-def _said_for_all(news: News, units: Mapping[str, UnitAlert]) -> bool:
-    """Whether one notice can tell the coverage of all units: all have the same, all as news."""
-    shared = {(unit.coverage, unit.coverage_reason) for unit in units.values()}
-    return (
-        len(units) > 1
-        and len(shared) == 1
-        and all("coverage" in news.get(name, ()) for name in units)
+def _with_cases(after: SiteAlerts, given: Input, terms: Terms | None) -> SiteAlerts:
+    """Alerts opened and closed, and drafts made and withdrawn, as the levels now ask."""
+    two = terms.site.two_persons if terms else None
+    units = {}
+    for name, unit in after.units.items():
+        alert_id = f"{given.event.site}.{name}.{given.seq}"
+        case = brought_up_to(unit.case, unit.level, alert_id, given.seq, given.now, two)
+        if case and unit.case is None and unit.acknowledged:
+            # Of an older release, which knew who had acknowledged and no cases.
+            case = replace(case, owner=unit.acknowledged.operator)
+        units[name] = replace(unit, case=case)
+    return replace(after, units=units)
+
+
+def _opened_late(before: SiteAlerts, after: SiteAlerts) -> bool:
+    """Whether a unit that stood above blue without a case, as of an older release, has one now."""
+    return any(
+        unit.case is not None
+        and name in before.units
+        and before.units[name].case is None
+        and before.units[name].level != "blue"
+        for name, unit in after.units.items()
     )
 
 
-def _notices(
-    news: News, scene: Scene, units: Mapping[str, UnitAlert], recipients: Sequence[Recipient]
-) -> list[Notice]:
-    """Every piece of news for every recipient, before any stage."""
-    notices = [
-        _notice(kind, name, units[name], recipient, _told(units[name], recipient))
-        for name, kinds in news.items()
-        for kind in kinds
-        for recipient in recipients
-    ]
-    if not scene.said_for_all:
-        return notices
-    one = next(iter(units.values()))
-    highest = max((unit.level for unit in units.values()), key=rank)
-    all_silenced = all(unit.silence for unit in units.values())
-    shared = replace(one, level=highest, silence=one.silence if all_silenced else None)
-    for recipient in recipients:
-        known = [_told(unit, recipient).coverage for unit in units.values()]
-        coverage = next((c for c in known if c != one.coverage), one.coverage)
-        told = Told(level=highest, coverage=coverage)
-        notices.append(_notice("coverage", WHOLE_SITE, shared, recipient, told))
-    return notices
-
-
-def _notice(
-    kind: MessageKind, name: str, unit: UnitAlert, recipient: Recipient, told: Told
-) -> Notice:
-    return Notice(kind, name, unit.level, unit.coverage, unit.silence, recipient, told)
-
-
-def _told(unit: UnitAlert, recipient: Recipient) -> Told:
-    return unit.told.get(recipient.id, Told())
-
-
-def _after_telling(
-    units: Mapping[str, UnitAlert],
-    news: News,
+def _told(
+    before: SiteAlerts,
+    after: SiteAlerts,
+    turn: Turn,
     found: Sequence[Change],
     hold: Waiting | None,
-    passed: Sequence[Notice],
-) -> dict[str, UnitAlert]:
-    """The units with what still waits, and what every recipient knows now."""
-    new = {(change.unit, kind) for change in found for kind in change.kinds}
-    result = {}
-    for name, unit in units.items():
-        waiting = dict(unit.waiting)
-        for kind in news.get(name, ()):
-            silenced = is_silenced(kind, unit.level, unit.silence)
-            reason: Waiting | None = hold or ("silenced" if silenced else None)
-            earlier = None if (name, kind) in new else waiting.pop(kind, None)
-            waiting.pop(kind, None)
-            if reason is not None:
-                # The first reason is the one that a late message gives, except for a silence,
-                # which must be known as what the news waits for.
-                waiting[kind] = reason if reason == "silenced" else earlier or reason
-        told = dict(unit.told)
-        for notice in passed:
-            if notice.unit in (name, WHOLE_SITE):
-                known = told.get(notice.recipient.id, Told())
-                fresh = Told(level=unit.level, coverage=known.coverage)
-                if notice.kind == "coverage":
-                    fresh = Told(level=known.level, coverage=unit.coverage)
-                told[notice.recipient.id] = fresh
-        result[name] = replace(unit, waiting=waiting, told=told)
-    return result
+    given: Input,
+    terms: Terms | None,
+) -> _Told:
+    if terms is None:
+        return _Told(after, Sifted((), (), (), ()), turn.deadlines)
+    site, seq, now = terms.site, given.seq, given.now
+    news = gathered(before, after, turn, found, hold, seq)
+    scene = Scene(now, {who: box.sent for who, box in after.mailboxes.items()})
+    sifted = sift(notices(news, turn, after, site, hold), scene)
+    units = after_telling(after.units, news, turn, hold, sifted, (seq, now))
+    calls = {
+        name: escalation.kept_up(name, unit, None if after.retired else site, seq, now)
+        for name, unit in units.items()
+    }
+    units = {name: unit for name, (unit, _) in calls.items()}
+    sent = Counter(recipient for _, recipient in {notice.key for notice in sifted.passed})
+    post = posted(
+        after.mailboxes,
+        units,
+        () if after.retired else site.recipients,
+        sent,
+        turn.due,
+        (given.event.site, seq, now),
+    )
+    rows = (*turn.deadlines, *(row for _, row in calls.values() if row), *post.deadlines)
+    return _Told(replace(after, units=units, mailboxes=post.mailboxes), sifted, rows)
+
+
+def _handled(
+    before: SiteAlerts, after: SiteAlerts, turn: Turn, given: Input
+) -> tuple[Handling, ...]:
+    """What was done: by the input itself, and by the service because of it; alerts are named."""
+    every = list(turn.handled)
+    for name, unit in after.units.items():
+        every += _drafting(name, before.units.get(name, UnitAlert()), unit, turn)
+        revision = unit.open_case.revision if unit.open_case else None
+        if revision and revision.seq == given.seq:
+            late = f"data of {revision.epoch} on track {revision.track} came late"
+            every.append(Handling(unit=name, action="amended", reason=late))
+    return tuple(
+        one if one.alert else replace(one, alert=_alert_of(after.units[one.unit])) for one in every
+    )
+
+
+def _drafting(name: str, old: UnitAlert, new: UnitAlert, turn: Turn) -> list[Handling]:
+    was = old.open_case.draft if old.open_case else None
+    now = new.open_case.draft if new.open_case else None
+    if (was.seq if was else None) == (now.seq if now else None):
+        return []
+    found = []
+    released = any(one.unit == name and one.action == "released" for one in turn.handled)
+    if was is not None and not released:
+        why = f"{was.level} was not released; the unit now is at {new.level}"
+        found.append(Handling(unit=name, action="draft withdrawn", reason=why))
+    if now is not None:
+        why = f"{now.level} needs two persons; until then {now.tell} is told"
+        found.append(Handling(unit=name, action="drafted", reason=why))
+    return found
+
+
+def _alert_of(unit: UnitAlert) -> str:
+    return unit.case.id if unit.case else ""
 
 
 def _facts(
     turn: Turn,
+    told: _Told,
     found: Sequence[Change],
-    sifted: Sifted,
+    handled: Sequence[Handling],
     envelope: Envelope,
     given: Input,
     hold: Waiting | None,
 ) -> dict[str, object]:
     """What the decision row says."""
+    after, sifted, event = told.after, told.sifted, given.event
     spoken = {change.unit for change in found} | {notice.unit for notice in sifted.passed}
-    after, event = turn.after, given.event
     return {
         "cause": {"id": event.id, "type": type_of(event.data), "number": event.number},
         "settings": after.settings.sha256 if after.settings else None,
@@ -212,6 +225,8 @@ def _facts(
         "historical": hold == "historical",
         "votes": {name: after.units[name].votes for name in spoken if name in after.units},
         "changes": found,
+        "handled": handled,
+        "deadlines": [{"id": row.id, "kind": row.kind, "due": row.due} for row in told.deadlines],
         "notified": envelope.told(),
         "suppressed": envelope.suppressed(),
         "dropped": sifted.dropped,
@@ -220,7 +235,7 @@ def _facts(
 
 
 def _alert_changed(
-    change: Change, units: Mapping[str, UnitAlert], seq: int, head: str
+    change: Change, units: Mapping[str, UnitAlert], status: Status, seq: int, head: str
 ) -> AlertChanged:
     votes = units[change.unit].votes if change.unit in units else {}
     return AlertChanged(
@@ -235,36 +250,28 @@ def _alert_changed(
         historical=change.historical,
         seq=seq,
         head=head,
+        alert=change.alert,
+        status=status,
     )
 
 
-def _silences(units: Mapping[str, UnitAlert]) -> set[str]:
-    return {unit.silence.deadline for unit in units.values() if unit.silence}
-
-
-def to_tell_newcomers(
-    units: Mapping[str, UnitAlert], recipients: Sequence[Recipient]
-) -> dict[str, UnitAlert]:
-    """The units as a changed list of recipients leaves them: a newcomer is told what stands."""
-    ids = {recipient.id for recipient in recipients}
-    result = {}
-    for name, unit in units.items():
-        waiting = dict(unit.waiting)
-        if unit.level != "blue":
-            waiting.setdefault("level", "recipients changed")
-        if unit.coverage in TOLD_COVERAGE:
-            waiting.setdefault("coverage", "recipients changed")
-        told = {who: known for who, known in unit.told.items() if who in ids}
-        result[name] = replace(unit, waiting=waiting, told=told)
-    return result
-
-
-def deadline(site: str, seq: int, until: datetime, units: Sequence[str], operator: str) -> Deadline:
-    """The row that ends the silence which input `seq` laid on `units`."""
-    return Deadline(
-        id=identity(site, seq, "silence"),
-        site=site,
-        due=until,
-        kind="silence",
-        body=canonical({"operator": operator, "units": units}),
+def _alert_handled(
+    one: Handling,
+    units: Mapping[str, UnitAlert],
+    turn: Turn,
+    status: Status,
+    seq: int,
+    head: str,
+) -> AlertHandled:
+    drill = next((call.drill for call in turn.calls if call.drill and call.unit == one.unit), None)
+    return AlertHandled(
+        unit=one.unit,
+        alert=one.alert,
+        action=one.action,
+        by=one.by,
+        reason=one.reason,
+        level=drill or units[one.unit].level,
+        status="exercise" if drill else status,
+        seq=seq,
+        head=head,
     )

@@ -1,7 +1,7 @@
 """What a notifier is: one way to bring a message to one recipient, and to say what came of it.
 
 Notifiers (`notifiers/*.py`) are one file each, with a docstring, a `Settings` class, an `EXAMPLE`
-of these settings, and `open(settings, service)`.
+of these settings, and `open(settings, service, language="en")`, the recipient's language.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Recipients:
     def __init__(self, site_of: Callable[[str], Site | None], service: Service) -> None:
         self._site_of = site_of
         self._service = service
-        self._open: dict[tuple[str, str], tuple[Plugin, Notifier]] = {}
+        self._open: dict[tuple[str, str], tuple[Plugin, str, Notifier]] = {}
 
     def __call__(self, site: str, recipient: str) -> Notifier:
         """The notifier of `recipient`.
@@ -92,23 +92,28 @@ class Recipients:
             self._open.pop((site, recipient), None)
             raise RecipientGoneError(f"site {site} has no recipient {recipient!r} (any more)")
         known = self._open.get((site, recipient))
-        if known is not None and known[0] == found.notifier:
-            return known[1]
+        if known is not None and known[:2] == (found.notifier, found.language):
+            return known[2]
         notifier = open_notifier(
-            found.notifier, self._service, f"{site}, recipient {recipient}, notifier"
+            found.notifier,
+            self._service,
+            f"{site}, recipient {recipient}, notifier",
+            found.language,
         )
-        self._open[site, recipient] = (found.notifier, notifier)
+        self._open[site, recipient] = (found.notifier, found.language, notifier)
         return notifier
 
 
-def open_notifier(plugin: Plugin, service: Service, where: str = "") -> Notifier:
-    """Open the notifier that `plugin` names.
+def open_notifier(
+    plugin: Plugin, service: Service, where: str = "", language: str = "en"
+) -> Notifier:
+    """Open the notifier that `plugin` names; it speaks `language`.
 
     Raises `SettingsError` for an unknown one, a wrong setting or a missing secret.
     """
     tree = plugins.settings(NOTIFIERS, plugin.model_dump(), where)
     module = plugins.load(NOTIFIERS, plugin.kind)
-    notifier: Notifier = module.open(tree, service)
+    notifier: Notifier = module.open(tree, service, language)
     return notifier
 
 

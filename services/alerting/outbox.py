@@ -8,6 +8,7 @@ from typing import Protocol
 
 from core.ledger import Attempt, QueuedNotification
 from core.ledger.outbox import FinalOutcome
+from core.ledger.routes import Route
 
 
 class Outbox(Protocol):
@@ -25,8 +26,20 @@ class Outbox(Protocol):
         """Claim (id, owner) for longer; how many still are the owner's."""
         ...
 
-    def give_back(self, notification_id: str, owner: str) -> None:
+    def claim_too(
+        self, ids: Collection[str], owner: str, now: datetime, lease_s: float
+    ) -> list[QueuedNotification]:
+        """Claim more for a recipient of whom one is claimed."""
+        ...
+
+    def give_back(
+        self, notification_id: str, owner: str, not_before: datetime | None = None
+    ) -> None:
         """Take back a claim of which nothing came."""
+        ...
+
+    def queued_beside(self, one: QueuedNotification) -> list[QueuedNotification]:
+        """What else waits for its recipient."""
         ...
 
     def later_notifications(self, one: QueuedNotification) -> list[QueuedNotification]:
@@ -44,6 +57,10 @@ class Outbox(Protocol):
         retry_at: datetime | None = None,
     ) -> None:
         """Write down what came of one."""
+        ...
+
+    def routes(self, site: str | None = None) -> list[Route]:
+        """How it stands with every recipient."""
         ...
 
     def attempts(self, notification_id: str) -> list[Attempt]:

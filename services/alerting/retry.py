@@ -11,13 +11,17 @@ from core.ledger import Attempt
 
 @dataclass(frozen=True)
 class Retry:
-    """Waits and limits of one notification."""
+    """Waits and limits of one notification.
+
+    A week: a server that is down over a long weekend gets what was said meanwhile. `max_attempts`
+    only ends what would go on without a pause; in a week of `longest` waits there are some 700.
+    """
 
     first: timedelta = timedelta(seconds=30)
     longest: timedelta = timedelta(minutes=15)
     longest_asked: timedelta = timedelta(hours=1)
-    max_attempts: int = 200
-    max_age: timedelta = timedelta(hours=24)
+    max_attempts: int = 5000
+    max_age: timedelta = timedelta(days=7)
 
     def wait(self, attempt: int, jitter: float, asked: timedelta | None = None) -> timedelta:
         """Wait after failed `attempt` (1, 2, ...): doubling, of which `jitter` (0 to 1) takes up

@@ -19,12 +19,23 @@ LevelIndex = npt.NDArray[np.int8]
 Flags = npt.NDArray[np.bool_]
 
 RULES = "services.alerting.rules"
-DEFAULT_RULES = (Plugin(kind="velocity"), Plugin(kind="cusum"))
-"""What votes at a site whose file names no rule."""
+DEFAULT_RULES = tuple(
+    Plugin(kind=kind)
+    for kind in (
+        *("velocity", "excess", "cusum", "edetector", "acceleration", "failure_time"),
+        *("change_point", "forecast_residual", "tangential_angle", "rain", "level"),
+    )
+)
+"""What votes, or is shown without a vote, at a site whose file names no rule."""
+DRIVERS_TRACK = "-"
+"""Name under which the water of a closed day is judged."""
 
 
 class Rule(Protocol):
     """One verdict on the motion of slope units, made from evidence alone."""
+
+    daily: bool
+    """Whether it judges the water of each closed day, rather than a track's epochs."""
 
     def levels(self, evidence: Evidence) -> LevelIndex:
         """Index into `LEVELS` (..., epoch, unit) asked for after each epoch, from it and earlier.
@@ -61,7 +72,8 @@ def votes_of(rules: Sequence[Rule], evidence: Evidence, track: str) -> dict[str,
             raise BadInputError(f"evidence of track {track}: {name} is not of shape {shape}")
     if evidence.los_factor.shape != shape[1:]:
         raise BadInputError(f"evidence of track {track}: los_factor is not one value per unit")
-    by_rule = [rule.vote(evidence, track) for rule in rules]
+    daily = track == DRIVERS_TRACK
+    by_rule = [rule.vote(evidence, track) for rule in rules if rule.daily == daily]
     return dict(zip(evidence.units, zip(*by_rule, strict=True), strict=True)) if by_rule else {}
 
 

@@ -7,6 +7,7 @@ A decision is a function of the site's inputs alone. Handlers read content-addre
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -33,10 +34,13 @@ from core.ledger.store import LedgerSite
 from core.settings import Site, site_from_bytes
 from core.stage import Input, Outcome
 from services.alerting import decide
-from services.alerting.commands import obeyed, silence_over
+from services.alerting.amending import revised
+from services.alerting.commands import obeyed
 from services.alerting.coverage import assess
-from services.alerting.news import Turn, conclude, to_tell_newcomers, utc_day
-from services.alerting.rule import DEFAULT_RULES, Rule, open_rules, votes_of
+from services.alerting.news import Terms, conclude, utc_day
+from services.alerting.passed import passed
+from services.alerting.reconfiguring import as_the_file_says
+from services.alerting.rule import DEFAULT_RULES, DRIVERS_TRACK, Rule, open_rules, votes_of
 from services.alerting.state import (
     STATE_VERSION,
     ClosedDay,
@@ -44,17 +48,21 @@ from services.alerting.state import (
     SiteAlerts,
     UnitAlert,
     decode_state,
+    lifted,
 )
 from services.alerting.thresholds import ThresholdTable, load_table
+from services.alerting.turn import Turn
 
 _OPENED_AT_MOST = 256
+_EPOCH = date(1970, 1, 1)
 
 
 class Opened(NamedTuple):
-    """A site file and its rules with the thresholds in force."""
+    """A site file, its rules with the thresholds in force, and what these came to."""
 
     site: Site
     rules: tuple[Rule, ...]
+    table: ThresholdTable
 
 
 def judges_downslope(site: Site) -> bool:
@@ -82,7 +90,7 @@ class AlertingStage:
 
     def store(self, site: str) -> LedgerSite:
         """The ledger's store of one site."""
-        return self._kept().site(site, STATE_VERSION)
+        return self._kept().site(site, STATE_VERSION, lifted)
 
     def handle(self, state: LedgerState, given: Input) -> tuple[LedgerState, Sequence[Outcome]]:
         """Decide on one input.
@@ -92,9 +100,11 @@ class AlertingStage:
         """
         before = decode_state(state.state)
         turn = self._turn(before, given)
-        settings = turn.after.settings
-        site = self._open(settings, turn.after.table).site if settings else None
-        return conclude(state, before, turn, given, site)
+        settings, terms = turn.after.settings, None
+        if settings is not None:
+            opened = self._open(settings, turn.after.table)
+            terms = Terms(opened.site, opened.table.of_100)
+        return conclude(state, before, turn, given, terms)
 
     def _turn(self, before: SiteAlerts, given: Input) -> Turn:
         match given.event.data:
@@ -103,15 +113,16 @@ class AlertingStage:
             case ReleaseActivated() as data:
                 return self._activated(before, data)
             case OperatorCommanded() as data:
-                return obeyed(before, data, given)
+                return obeyed(before, data, given, self._opened(before, given).site)
             case DeadlinePassed() as data:
-                return silence_over(before, data)
+                site = self._opened(before, given).site if before.settings else None
+                return passed(before, data, given, site)
             case ForecastIssued():
                 return Turn(before, {})
             case StateUpdated() | DayClosed() if before.retired:
                 return Turn(before, {})
-            case StateUpdated(reason="day"):
-                return Turn(before, {})
+            case StateUpdated(reason="day") as data:
+                return self._drivers(before, data, given)
             case StateUpdated() as data:
                 return self._epoch(before, data, given)
             case DayClosed() as data:
@@ -129,15 +140,8 @@ class AlertingStage:
             retired=data.retired,
         )
         site = self._open(data.settings, before.table).site
-        ids = [unit.id for unit in site.slope_units]
-        units = {name: before.units.get(name, UnitAlert()) for name in ids}
-        if data.retired:
-            units = {name: replace(unit, silence=None) for name, unit in units.items()}
-        elif before.settings is not None:
-            old = self._open(before.settings, before.table).site.recipients
-            if old != site.recipients:
-                units = to_tell_newcomers(units, site.recipients)
-        return Turn(replace(after, units=units), {})
+        old = self._open(before.settings, before.table).site if before.settings else None
+        return Turn(as_the_file_says(after, old, site), {})
 
     def _activated(self, before: SiteAlerts, data: ReleaseActivated) -> Turn:
         release = Release(code=data.code, model=data.model, thresholds=data.thresholds)
@@ -145,7 +149,7 @@ class AlertingStage:
         return Turn(replace(before, release=release, table=data.table), {})
 
     def _epoch(self, before: SiteAlerts, data: StateUpdated, given: Input) -> Turn:
-        site, rules = self._opened(before, given)
+        site, rules = self._opened(before, given)[:2]
         track, epoch = data.track, data.epoch
         if track is None or epoch is None:
             raise BadInputError(f"state updated {given.event.id} names no track or no epoch")
@@ -162,20 +166,31 @@ class AlertingStage:
                 unit = decide.voted(
                     unit, track, votes[name], fresh=fresh, epoch=epoch, now=given.now
                 )
+                unit = revised(old, unit, track, epoch, given.seq)
             if before.closed is not None:
                 view = assess(unit.sights, before.closed, site.repeat_days, downslope=downslope)
                 unit = decide.viewed(unit, view, max(epoch, before.closed.day), given.now)
             units[name] = unit
-        return Turn(
-            replace(before, units=units),
-            {
-                "evidence": data.evidence.sha256 if data.evidence else None,
-                "inference": {"seq": data.seq, "inputs": data.inputs},
-            },
-        )
+        return Turn(_with_evidence(before, track, data, units), _causes(data))
+
+    def _drivers(self, before: SiteAlerts, data: StateUpdated, given: Input) -> Turn:
+        """Rain and level up to a day, which rules judge for the whole site without a track."""
+        rules = self._opened(before, given).rules
+        if data.evidence is None:
+            return Turn(before, {})
+        evidence = unpack_evidence(self._artifacts.get(data.evidence))
+        if not evidence.driver_day.size:
+            raise BadInputError(f"state updated {given.event.id}: its evidence is of no day")
+        day = _EPOCH + timedelta(days=int(evidence.driver_day[-1]))
+        votes = votes_of(rules, evidence, DRIVERS_TRACK)
+        units = {
+            name: decide.driven(unit, votes[name], day, given.now) if name in votes else unit
+            for name, unit in before.units.items()
+        }
+        return Turn(_with_evidence(before, DRIVERS_TRACK, data, units), _causes(data))
 
     def _day(self, before: SiteAlerts, data: DayClosed, given: Input) -> Turn:
-        site, _ = self._opened(before, given)
+        site = self._opened(before, given).site
         if before.closed is not None and data.day <= before.closed.day:
             return Turn(before, {})
         closed = ClosedDay(
@@ -188,7 +203,7 @@ class AlertingStage:
         downslope = judges_downslope(site)
         units = {
             name: decide.viewed(
-                unit,
+                decide.calmed(unit, data.day, given.now),
                 assess(unit.sights, closed, site.repeat_days, downslope=downslope),
                 data.day,
                 given.now,
@@ -212,7 +227,8 @@ class AlertingStage:
             content = self._artifacts.get(settings)
             try:
                 site = site_from_bytes(content)
-                opened = Opened(site, open_rules(site, self._table(table)))
+                limits = self._table(table)
+                opened = Opened(site, open_rules(site, limits), limits)
             except (SettingsError, msgspec.MsgspecError) as error:
                 raise BadInputError(f"the site file cannot be used: {error}") from error
             if len(self._cache) >= _OPENED_AT_MOST:
@@ -227,3 +243,18 @@ class AlertingStage:
         if self._ledger is None:
             raise SettingsError("this alerting stage was made without a ledger")
         return self._ledger
+
+
+def _with_evidence(
+    before: SiteAlerts, track: str, data: StateUpdated, units: dict[str, UnitAlert]
+) -> SiteAlerts:
+    known = {track: data.evidence} if data.evidence else {}
+    return replace(before, units=units, evidence={**before.evidence, **known})
+
+
+def _causes(data: StateUpdated) -> dict[str, object]:
+    """What the decision row says of an assessment."""
+    return {
+        "evidence": data.evidence.sha256 if data.evidence else None,
+        "inference": {"seq": data.seq, "inputs": data.inputs},
+    }

@@ -46,10 +46,14 @@ class Overrides(Tree):
 
 
 class ThresholdTable(msgspec.Struct, frozen=True):
-    """A calibrated table; an empty one leaves rules without thresholds uncalibrated."""
+    """A calibrated table; an empty one leaves rules without thresholds uncalibrated.
+
+    `of_100`: by level, how many of 100 alerts on simulated slopes were followed by failure.
+    """
 
     version: str = ""
     rules: dict[str, Limits] = {}
+    of_100: dict[str, int] = {}
 
     def limits(self, rule: str, overrides: Overrides) -> Limits:
         """Thresholds of `rule`, the site's own before the table's.
@@ -71,11 +75,19 @@ def load_table(content: bytes) -> ThresholdTable:
         raw = msgspec.json.decode(content, type=dict[str, Any])
         version = str(raw["version"])
         rules = {name: _limits(name, entry) for name, entry in raw["rules"].items()}
+        of_100 = _of_100(raw.get("of_100_alerts", {}))
     except (msgspec.MsgspecError, KeyError, AttributeError, TypeError) as error:
         raise BadInputError(
             f'a threshold table is JSON with "version" and "rules": {error!r}'
         ) from error
-    return ThresholdTable(version, rules)
+    return ThresholdTable(version, rules, of_100)
+
+
+def _of_100(entry: dict[str, Any]) -> dict[str, int]:
+    counts = entry.get("followed_by_failure", {})
+    if any(type(n) is not int or not 0 <= n <= 100 for n in counts.values()):
+        raise BadInputError("threshold table, of_100_alerts: counts are whole numbers to 100")
+    return dict(counts)
 
 
 def _limits(rule: str, entry: dict[str, Any]) -> Limits:

@@ -14,13 +14,21 @@ from core.clock import SystemClock
 from core.errors import SlopewatchError, UnavailableError
 from core.eventlog import EventLog, TopicSpec, open_log
 from core.events import (
+    ASSESSMENTS,
+    DEAD_LETTERS,
     ArtifactRef,
+    DeadLettered,
     ReleaseActivated,
+    decode,
 )
+from core.ledger import Decision, QueuedNotification, open_ledger
+from core.settings import Service
 from core.stage import Input, Outcome, SiteStore, Stage
 from core.telemetry import Telemetry
 from core.topics import TOPICS
 from core.worker import Worker
+from services.alerting.service import AlertingStage
+from services.commands._standing import records_of
 
 S = TypeVar("S")
 SEND_TIMEOUT_S = 60.0
@@ -36,6 +44,18 @@ class Taken(NamedTuple):
     seq: int
     now: datetime
     release: ReleaseActivated | None
+
+
+class Decided(NamedTuple):
+    """What alerting took in again; the ledger's rows now, and what it would send.
+
+    `unused`: why inputs could not be used, a sentence each.
+    """
+
+    taken: list[Taken]
+    decisions: list[Decision]
+    notifications: list[QueuedNotification]
+    unused: list[str]
 
 
 class Overlay:
@@ -109,3 +129,26 @@ def run_again(stage: Stage[Any], log: EventLog, artifacts: Artifacts, records: i
                     f"{stage.name} of {site} cannot be replayed further: {parked.reason}"
                 )
     return [followed.taken[seq] for seq in sorted(followed.taken)]
+
+
+def decide_again(
+    fresh: Service, artifacts: Overlay, site: str, assessments: Sequence[bytes]
+) -> Decided:
+    """Let alerting read `assessments` into the folder of `fresh`; nothing is sent to anybody.
+
+    Raises SlopewatchError where the site came to stand still.
+    """
+    url = f"sqlite://{fresh.data}/assessments.db"
+    with (
+        closing(copied_log(url, ASSESSMENTS, site, assessments)) as log,
+        closing(open_ledger(str(fresh.ledger))) as ledger,
+    ):
+        taken = run_again(AlertingStage(ledger, artifacts), log, artifacts, len(assessments))
+        unused = dead_letters(log, site)
+        return Decided(taken, ledger.decisions(site), ledger.notifications(site), unused)
+
+
+def dead_letters(log: EventLog, site: str) -> list[str]:
+    """Why records of `site` could not be used, in order."""
+    found = (decode(record.value).data for record in records_of(log, DEAD_LETTERS, site))
+    return [f"{data.code}: {data.reason}" for data in found if isinstance(data, DeadLettered)]

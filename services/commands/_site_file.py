@@ -200,15 +200,12 @@ def _rules(draft: Draft) -> Iterator[str]:
     yield "# How displacement goes on in forecasts: for each unit the model that forecast its last"
     yield "# year best. `kind: kalman` and the like would name one for all."
     yield "model: null"
-    yield "# What raises a level. Thresholds not given here are the calibrated ones."
-    yield "rules:"
-    yield "  - kind: velocity  # surely faster than a threshold at 2 of the last 3 epochs"
-    if draft.sloped:
-        yield "    component: downslope  # line-of-sight rate divided by the unit's factor"
-    else:
-        yield "    # MISSING: set downslope when all units have slope_deg and aspect_deg"
-        yield "    component: los  # toward or away from the satellite"
-    yield "  - kind: cusum  # keeps running ahead of what was expected; needs 30 epochs"
+    yield "# What raises a level. None named: every rule, with calibrated limits. Rules on rain and"
+    yield "# level have none: name them here with limits of this place."
+    if not draft.sloped:
+        yield "# MISSING: slope_deg and aspect_deg of the units; until then motion toward and away"
+        yield "# from the satellite counts alike."
+    yield "rules: []"
 
 
 def _recipients(draft: Draft) -> Iterator[str]:

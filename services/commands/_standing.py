@@ -55,8 +55,8 @@ def standing(service: Service, log: EventLog, site: str) -> Standing:
         view = ledger.state(site)
         decided = view.bookmark.seq if view else 0
         decisions = [row for row in ledger.decisions(site) if row.seq <= decided]
-    assessments = [record.value for record in _records(log, ASSESSMENTS, site)]
-    observations = _records(log, OBSERVATIONS, site)
+    assessments = [record.value for record in records_of(log, ASSESSMENTS, site)]
+    observations = records_of(log, OBSERVATIONS, site)
     outcomes = outcomes_in(assessments)
     if bookmark is not None:
         observations = [record for record in observations if record.offset <= bookmark.offset]
@@ -120,7 +120,7 @@ def state_differences(service: Service, fresh: Service, site: str, then: Bookmar
         return equal(old, new, POSITION_ATTRS)
 
 
-def _records(log: EventLog, topic: str, site: str) -> list[Record]:
+def records_of(log: EventLog, topic: str, site: str) -> list[Record]:
     """What the topic holds of one site, in its order."""
     if topic not in log.topics():
         return []

@@ -33,7 +33,7 @@ def examine(service: Service, *, network: bool = True) -> list[Finding]:
     sites = [site for path in site_files(service) if (site := _loaded(path)) is not None]
     findings = [*machine_findings(service), *store_findings(service, network=network)]
     findings += _settings(service)
-    findings += [_secrets(service, sites), *_webhooks(sites)]
+    findings += [_secrets(service, sites), *_webhooks(sites), *_recipients(service, sites)]
     if network:
         from services.commands._doctor_outside import outside_findings
 
@@ -98,10 +98,24 @@ def _webhooks(sites: Sequence[Site]) -> Iterator[Finding]:
             what = f"webhook {site.name}/{recipient.id}"
             try:
                 settings = plugins.settings(NOTIFIERS, recipient.notifier.model_dump())
-                fault = fault_of_url(from_environment(settings.url), settings.insecure)
+                url = from_environment(settings.url)
+                fault = fault_of_url(url, settings.insecure, allow_private=settings.allow_private)
             except SettingsError as error:
                 fault = str(error)
             if fault:
                 yield Finding(what, "problem", fault, f"mend recipient {recipient.id}'s settings")
             else:
                 yield Finding(what, "ok", "its address is well-formed")
+
+
+def _recipients(service: Service, sites: Sequence[Site]) -> Iterator[Finding]:
+    """Whether messages get through to everybody; nothing is sent."""
+    from services.commands.contacts import cut_off
+
+    for site, ids in cut_off(service, sites).items():
+        what = f"recipients {site}"
+        if ids:
+            told = f"nothing gets through to {', '.join(ids)}"
+            yield Finding(what, "problem", told, "`slopewatch alerts contacts` says why")
+        else:
+            yield Finding(what, "ok", "nobody is cut off")

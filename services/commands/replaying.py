@@ -18,11 +18,17 @@ from core.artifacts import open_artifacts
 from core.errors import SlopewatchError
 from core.eventlog import open_log, partition_of
 from core.events import ASSESSMENTS, OBSERVATIONS, Event, ReleaseActivated, type_of
-from core.ledger import Decision, open_ledger
+from core.ledger import Decision
 from core.settings import Service
 from core.statestore import open_states
-from services.alerting.service import AlertingStage
-from services.commands._reruns import Overlay, Taken, copied_log, run_again
+from services.commands._reruns import (
+    Decided,
+    Overlay,
+    Taken,
+    copied_log,
+    decide_again,
+    run_again,
+)
 from services.commands._standing import (
     OutOfReachError,
     Standing,
@@ -56,13 +62,6 @@ class _Inferred(NamedTuple):
     outcomes: dict[int, Event]
 
 
-class _Decided(NamedTuple):
-    """What alerting took in again, and the ledger's rows now."""
-
-    taken: list[Taken]
-    decisions: list[Decision]
-
-
 def replay_site(service: Service, site: str, into: Path, echo: Echo) -> bool:
     """Replay the inputs of `site` into the new folder `into`; False where what has to be equal
     is not: a stretch of the present release that begins as it began then.
@@ -80,9 +79,10 @@ def replay_site(service: Service, site: str, into: Path, echo: Echo) -> bool:
     fresh = Service(data=into, thinning=service.thinning).resolved()
     own, old = (open_artifacts(str(one.artifacts)) for one in (fresh, service))
     inferred = _infer(fresh, Overlay(own, old), site, then)
-    decided = _decide(fresh, Overlay(own, old), site, then)
+    again = decide_again(fresh, Overlay(own, old), site, then.assessments)
+    decided = again._replace(decisions=[r for r in again.decisions if r.seq <= then.decided])
     echo(f"replayed {len(then.observations)} observations of {site}")
-    judged = judge(_stretches(then, inferred, decided))
+    judged = judge(_stretches(then, inferred, decided, this_release(service)))
     for line in table(judged):
         echo(line)
     for one in judged:
@@ -107,19 +107,9 @@ def _infer(fresh: Service, artifacts: Overlay, site: str, then: Standing) -> _In
     return _Inferred(taken, now)
 
 
-def _decide(fresh: Service, artifacts: Overlay, site: str, then: Standing) -> _Decided:
-    url = f"sqlite://{fresh.data}/assessments.db"
-    with (
-        closing(copied_log(url, ASSESSMENTS, site, then.assessments)) as log,
-        closing(open_ledger(str(fresh.ledger))) as ledger,
-    ):
-        taken = run_again(AlertingStage(ledger, artifacts), log, artifacts, len(then.assessments))
-        rows = [row for row in ledger.decisions(site) if row.seq <= then.decided]
-    return _Decided(taken, rows)
-
-
-def _stretches(then: Standing, inferred: _Inferred, decided: _Decided) -> list[Stretch]:
-    present = this_release()
+def _stretches(
+    then: Standing, inferred: _Inferred, decided: Decided, present: ReleaseActivated
+) -> list[Stretch]:
     parts = zip_longest(
         cut(inferred.taken, lambda taken: taken.release),
         cut(then.outcomes.values(), _release_in),
@@ -207,7 +197,7 @@ def _conclude(
     fresh: Service,
     site: str,
     then: Standing,
-    decided: _Decided,
+    decided: Decided,
     judged: Sequence[Judged],
     echo: Echo,
 ) -> bool:

@@ -67,6 +67,7 @@ def _serve(
         app.telemetry,
         lambda: [*failures, *_out_of_reach(app)],
         page,
+        service.cap_folder,
     ) as status:
         echo(f"slopewatch runs; page and metrics at {status.url}, data in {service.data}")
         sentry = _Sentry(service, site) if role is None else None

@@ -39,9 +39,9 @@ class Story:
 
 STORY = Story(
     slopes=(
-        Slope("failing", "Slope that fails (simulated)", 3_000_211, Kind.FAILING),
-        Slope("aborting", "Slope that accelerates and stops (simulated)", 3_020_014, Kind.ABORTED),
-        Slope("quiet", "Slope that only creeps (simulated)", 3_040_004, Kind.QUIET),
+        Slope("failing", "Slope that fails (simulated)", 3_000_228, Kind.FAILING),
+        Slope("aborting", "Slope that accelerates and stops (simulated)", 3_020_016, Kind.ABORTED),
+        Slope("quiet", "Slope that only creeps (simulated)", 3_040_000, Kind.QUIET),
     ),
     first_day=date(2020, 1, 1),
     years=5,

@@ -43,7 +43,12 @@ def outside_world(
             },
             {
                 "id": "control-room",
-                "notifier": {"kind": "webhook", "url": webhook.url, "secret_env": SECRET_NAME},
+                "notifier": {
+                    "kind": "webhook",
+                    "url": webhook.url,
+                    "secret_env": SECRET_NAME,
+                    "allow_private": True,
+                },
             },
         ]
         _write_sites(folder / "sites", places, watched_from, standin.base_url, recipients)

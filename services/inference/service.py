@@ -32,6 +32,7 @@ from core.events import (
 from core.settings import Site, Thinning, site_from_bytes
 from core.stage import Input, Outcome
 from core.statestore import States
+from services.inference.evidence import evidence_of, water_evidence
 from services.inference.issuing.publishing import published
 from services.inference.issuing.remembered import Remembered
 from services.inference.model import MODELS
@@ -63,7 +64,7 @@ from services.inference.track import (
     values_of,
 )
 from services.inference.trust import conformal
-from services.inference.unit_states import evidence_of, predicted, unit_states
+from services.inference.unit_states import predicted, unit_states
 
 Said = tuple[SiteState, list[Outcome]]
 FIRST_DAY = date(1900, 1, 1)
@@ -189,13 +190,22 @@ class InferenceStage:
         )
         track = add_epoch(track, entry, values, site.noise)
         state = replace(state, tracks={**state.tracks, track.name: track})
+        record = self._remembered.record(state)
         said = StateUpdated(
             reason="epoch",
             track=track.name,
             epoch=epoch,
             seq=given.seq,
             units=unit_states(track, track.motion.units, site),
-            evidence=self._artifacts.put(evidence_of(track, site)),
+            evidence=self._artifacts.put(
+                evidence_of(
+                    track,
+                    site,
+                    record,
+                    nanoseconds(given.event.available_at),
+                    self._remembered.runs,
+                )
+            ),
             inputs=inputs,
             historical=_historical(state, given),
         )
@@ -237,7 +247,7 @@ class InferenceStage:
                         epoch=None,
                         seq=given.seq,
                         units=tuple(units),
-                        evidence=None,
+                        evidence=self._water_evidence(state, live, number, given),
                         inputs=(given.event.id,),
                         historical=_historical(state, given),
                     ),
@@ -260,6 +270,20 @@ class InferenceStage:
             historical=_historical(state, given),
         )
         return state, [*outcomes, Outcome(closed, end)]
+
+    def _water_evidence(
+        self, state: SiteState, live: Sequence[Track], day: int, given: Input
+    ) -> ArtifactRef | None:
+        """What rules on rain and level judge each day.
+
+        None where nothing is known of either, and for history: nobody is told of its water.
+        """
+        if _historical(state, given):
+            return None
+        known_ns = nanoseconds(given.event.available_at)
+        record = self._remembered.record(state)
+        content = water_evidence(live, _configured(state), record, known_ns, day)
+        return self._artifacts.put(content) if content is not None else None
 
     def _take_models(self, state: SiteState, data: ForecasterFitted) -> SiteState:
         """New forecast models; what the intervals have learned of the site stays."""

@@ -33,6 +33,7 @@ from core.kalman import TrendState
 from core.settings import Thinning, site_from_bytes
 from core.stage import Bookmark, Held
 from core.statestore import Change, Drop, Extend, Put, SiteRepository, States
+from services.inference.evidence import POINT_EPOCHS
 from services.inference.issuing.feedback import Feedback, packed, unpacked
 from services.inference.pairs import PairWindow, Waiting
 from services.inference.points import read_points
@@ -51,7 +52,6 @@ from services.inference.timeseries.links import Pair
 from services.inference.timeseries.motion import Motion
 from services.inference.timeseries.sequential import WindowState
 from services.inference.track import Entry, Track, Values, checkpoint_of, new_track
-from services.inference.unit_states import POINT_EPOCHS
 
 STATE_VERSION = 2
 OLDEST_READ = 1

@@ -1,4 +1,4 @@
-"""What inference says of a track: unit states, and evidence for the rules."""
+"""What inference says of a track's slope units: their motion now, then and between epochs."""
 
 from __future__ import annotations
 
@@ -8,36 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from core.events import UnitState
-from core.evidence import Evidence, Floats, pack_evidence
+from core.evidence import Floats
 from core.kalman import ErrorTransition, Innovation, TrendState, compose, predict, transition
 from core.kinematics import ACCELERATION_LAG_DAYS, acceleration
 from core.settings import Site
-from services.inference.track import Track, checkpoint_of, figure, unit_state
+from services.inference.track import Track, figure, unit_state
 
-POINT_EPOCHS = 3
 Rows = npt.NDArray[np.int64]
-
-
-def evidence_of(track: Track, site: Site) -> bytes:
-    """The evidence artifact after the track's newest epoch."""
-    change, change_sd = accelerations(track, np.arange(len(track.days)))
-    velocity, sd = _point_series(track)
-    return pack_evidence(
-        Evidence(
-            units=tuple(u.id for u in site.slope_units),
-            epoch_day=np.array(track.days, np.int64),
-            innovation_z=figure(track, "innovation_z"),
-            velocity_mm_d=figure(track, "velocity_mm_d"),
-            velocity_sd_mm_d=np.sqrt(figure(track, "var_velocity")),
-            acceleration_mm_d2=change,
-            acceleration_sd_mm_d2=change_sd,
-            out_of_range=figure(track, "out_of_range") > 0,
-            los_factor=track.points.factor,
-            point_unit=track.points.unit,
-            point_velocity_mm_d=velocity,
-            point_velocity_sd_mm_d=sd,
-        )
-    )
 
 
 def accelerations(track: Track, epochs: Rows) -> tuple[Floats, Floats]:
@@ -76,18 +53,6 @@ def _transition(track: Track, epochs: Rows) -> ErrorTransition:
     nothing = np.full_like(gain_d, math.nan)
     dt = (days[epochs] - days[epochs - 1])[:, None]
     return transition(dt, Innovation(nothing, nothing, gain_d, gain_v))
-
-
-def _point_series(track: Track) -> tuple[Floats, Floats]:
-    """Velocity and sd of the points after the last three epochs, oldest first: (3, P) each."""
-    count = track.points.lon.size
-    velocity = np.full((POINT_EPOCHS, count), math.nan)
-    sd = np.full((POINT_EPOCHS, count), math.nan)
-    for back, day in enumerate(reversed(track.checkpoint_days[-POINT_EPOCHS:])):
-        points = track.motion.points if back == 0 else checkpoint_of(track, day).points
-        velocity[-1 - back] = points.velocity_mm_d
-        sd[-1 - back] = np.where(np.isnan(points.velocity_mm_d), math.nan, points.var_velocity**0.5)
-    return velocity, sd
 
 
 def predicted(track: Track, day: int, rate_walk_mm2_d3: float) -> TrendState:

@@ -1,4 +1,4 @@
-"""What the shipped rules are held against, as statistics with one threshold each."""
+"""What the rules are held against, as statistics with one threshold each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from core.evidence import Floats
 from core.kinematics import mm_yr_from_mm_d
 from services.alerting.rule import with_data
-from services.scoring.levels import Flags, cusum_statistic, fresh_epochs, velocity_statistic
+from services.alerting.rules import cusum
+from services.alerting.statistic import danger_signs
+from services.scoring.levels import Flags, fresh_epochs
 from services.scoring.pool import YEAR_DAYS, Pool
 
 SEASON_HALF_WIDTH_DAYS = 45
@@ -47,6 +49,16 @@ def own_season_statistic(pool: Pool) -> Floats:
     return _held(excess, data)
 
 
+def unconditioned_cusum(pool: Pool) -> Floats:
+    """CUSUM (S, K) of the unit filter's own innovations, which know neither rain nor level."""
+    evidence = pool.evidence
+    z = np.where(with_data(evidence), evidence.innovation_z, np.nan)
+    signs = danger_signs(evidence.los_factor, "either")
+    total = cusum.cusum(z, signs)
+    enough = np.cumsum(np.isfinite(z), axis=1) >= cusum.EPOCHS_TO_CALIBRATE
+    return np.asarray(np.where(enough, total, -np.inf)[..., 0])
+
+
 def _held(statistic: Floats, data: Flags) -> Floats:
     """A statistic that keeps its last value where there are no data, minus infinity before any."""
     newest = np.maximum.accumulate(np.where(data, np.arange(data.shape[1]), -1), axis=1)
@@ -61,9 +73,8 @@ def _every_epoch(pool: Pool) -> Flags:
 COMPARATORS: Mapping[str, tuple[Callable[[Pool], Floats], Callable[[Pool], Flags]]] = (
     MappingProxyType(
         {
-            "velocity alone": (velocity_statistic, fresh_epochs),
-            "cusum alone": (cusum_statistic, fresh_epochs),
             "two-epoch velocity": (two_epoch_statistic, _every_epoch),
+            "CUSUM without rain and level": (unconditioned_cusum, fresh_epochs),
             "rate beyond own past seasons": (own_season_statistic, fresh_epochs),
         }
     )

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from core.evidence import Floats
 from services.alerting.decide import FRESH_EPOCHS_TO_LOWER
 from services.alerting.rule import LevelIndex, Rule, with_data
-from services.alerting.rules import cusum, velocity
-from services.alerting.thresholds import Limits, ThresholdTable
+from services.alerting.thresholds import Limits
 from services.scoring.pool import Pool
 
 Flags = npt.NDArray[np.bool_]
@@ -54,17 +52,10 @@ def fresh_epochs(pool: Pool) -> Flags:
     return np.asarray(pool.usable & ~pool.evidence.out_of_range[..., 0] & judged)
 
 
-def shipped_rules(table: ThresholdTable) -> tuple[Rule, ...]:
-    """The rules of a site whose file names none, with the thresholds of `table`."""
-    return (
-        velocity.open(velocity.Settings(), table),
-        cusum.open(cusum.Settings(), table),
-    )
-
-
 def rule_levels(pool: Pool, rules: Sequence[Rule]) -> LevelIndex:
     """Level index (S, K) of every site after each epoch, by the votes of `rules`."""
-    votes = [rule.levels(pool.evidence)[..., 0] for rule in rules]
+    nobody = np.zeros(pool.usable.shape, dtype=np.int8)
+    votes = [nobody, *(rule.levels(pool.evidence)[..., 0] for rule in rules)]
     return levels_over_time(np.maximum.reduce(votes), fresh_epochs(pool))
 
 
@@ -73,37 +64,6 @@ def statistic_levels(statistic: Floats, fresh: Flags, limits: Limits) -> LevelIn
     with np.errstate(invalid="ignore"):
         asked = sum((statistic >= limit).astype(np.int8) for limit in limits)
     return levels_over_time(np.asarray(asked, dtype=np.int8), fresh)
-
-
-def velocity_statistic(pool: Pool) -> Floats:
-    """The rate (S, K), mm/yr, whose passing the velocity rule takes for sure after each epoch.
-
-    A level is asked for exactly where this is at least its limit (but for rounding): the rate less
-    its sd times the rule's quantile, second largest of the last three epochs with data.
-    """
-    settings = velocity.Settings()
-    evidence = pool.evidence
-    rate = velocity.judged_rate(
-        evidence.velocity_mm_d, evidence.velocity_sd_mm_d, evidence.los_factor, settings
-    )
-    sure = (rate.value_mm_yr - ndtri(settings.probability) * rate.sd_mm_yr)[..., 0]
-    data = with_data(evidence)[..., 0] & np.isfinite(sure)
-    recent = np.full((settings.of, len(pool)), -np.inf)
-    result = np.empty(sure.shape)
-    for epoch in range(sure.shape[1]):
-        pushed = np.concatenate([sure[None, :, epoch], recent[:-1]])
-        recent = np.where(data[:, epoch], pushed, recent)
-        result[:, epoch] = np.sort(recent, axis=0)[-settings.hits]
-    return result
-
-
-def cusum_statistic(pool: Pool) -> Floats:
-    """The CUSUM rule's S (S, K), minus infinity before the rule counts itself calibrated."""
-    z = np.where(with_data(pool.evidence), pool.evidence.innovation_z, np.nan)
-    signs = cusum.danger_signs(pool.evidence.los_factor, cusum.Settings().direction)
-    run = cusum.cusum_levels(z, signs, Limits())
-    enough = run.usable >= cusum.EPOCHS_TO_CALIBRATE
-    return np.asarray(np.where(enough, run.statistic, -np.inf)[..., 0])
 
 
 def or_out_of_range(pool: Pool, level: LevelIndex) -> LevelIndex:

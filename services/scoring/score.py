@@ -204,7 +204,7 @@ def rate_interval(counts: Ints, years: Floats) -> Interval:
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=48)
 def resampled(sites: int) -> Floats:
     """How often each of `sites` sites is drawn in each resample, (1000, sites); always the same."""
     rng = np.random.default_rng(sites)

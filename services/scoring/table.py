@@ -22,7 +22,7 @@ from services.alerting.rule import LevelIndex
 from services.alerting.thresholds import Limits, load_table
 from services.console.view import ScoreTable
 from services.scoring import score
-from services.scoring.calibrate import SHIPPED, Counts, pool_of
+from services.scoring.calibrate import SHIPPED
 from services.scoring.comparators import COMPARATORS
 from services.scoring.levels import (
     ORANGE,
@@ -30,11 +30,12 @@ from services.scoring.levels import (
     YELLOW,
     or_out_of_range,
     rule_levels,
-    shipped_rules,
     statistic_levels,
 )
 from services.scoring.pool import FLANK_PIXELS, NOISE, YEARS, Pool
+from services.scoring.pools import Counts, pool_of
 from services.scoring.score import LEADS_DAYS, Interval, Score
+from services.scoring.voters import voting_rules
 
 COLUMNS = (
     "Alert",
@@ -69,7 +70,7 @@ def score_rules(
         progress: whether progress bars go to standard error.
     """
     content = table.read_bytes()
-    pool = pool_of(Counts(quiet, aborted, step, failing), seeds, progress)
+    pool = pool_of(Counts(quiet, aborted, step, failing), seeds, progress=progress)
     rows = _rows(pool, content)
     first = next(iter(rows.values()))
     title = (
@@ -86,7 +87,7 @@ def score_rules(
 
 def _rows(pool: Pool, content: bytes) -> dict[str, Score]:
     """The scores by what counts as an alert."""
-    level = rule_levels(pool, shipped_rules(load_table(content)))
+    level = rule_levels(pool, voting_rules(load_table(content)))
     rows = {
         "slopewatch, orange": score.score(pool, level, ORANGE),
         "slopewatch, orange or out of range": score.score(pool, or_out_of_range(pool, level)),

@@ -10,6 +10,7 @@ from benchmarks.frame import Stopwatch, Table, as_markdown, as_text
 LONG = {"understanding"}
 """Half a minute even when quick; its parts are tested where they stand."""
 ON_KAFKA = {"inference", "latency", "worker"}
+ON_RECORDINGS = {"rain_roc"}
 
 
 def _printed(
@@ -28,10 +29,18 @@ def _printed(
     "name",
     [
         pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
-        for name in sorted(set(program.names()) - ON_KAFKA)
+        for name in sorted(set(program.names()) - ON_KAFKA - ON_RECORDINGS)
     ],
 )
 def test_a_benchmark_runs_and_prints(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(_printed(name, capsys, monkeypatch)) > 7
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("name", sorted(ON_RECORDINGS))
+def test_a_benchmark_runs_on_recordings_and_prints(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(_printed(name, capsys, monkeypatch)) > 7

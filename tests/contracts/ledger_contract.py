@@ -40,6 +40,7 @@ from core.ledger import (
 )
 from core.ledger.database import Database
 from core.ledger.ledger import Ledger
+from core.ledger.routes import Route
 from core.stage import Bookmark, SiteStore
 
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -490,6 +491,83 @@ class LedgerContract:
         ledger.record_attempt("a-2", "one", NOW, "suppressed", "overtaken")
         assert [row.id for row in ledger.later_notifications(first)] == ["a-3", "a-4"]
         assert [row.id for row in ledger.later_notifications(second)] == ["a-3", "a-4"]
+
+    def test_what_else_waits_for_a_recipient_is_found_and_claimed_with_one(
+        self, ledger: Ledger
+    ) -> None:
+        write(ledger, range(1, 6))
+        (first,) = ledger.due_notifications(NOW, 1, "one", 60)
+        ledger.record_attempt("a-1", "one", NOW, "failed", retry_at=NOW + timedelta(hours=1))
+        (second,) = ledger.due_notifications(NOW, 1, "two", 60)
+        write(ledger, [1], "b")
+        assert (first.id, second.id) == ("a-1", "a-2")
+        assert [row.id for row in ledger.queued_beside(second)] == ["a-1", "a-3", "a-4", "a-5"]
+        taken = ledger.claim_too(["a-4", "a-1", "b-1"], "two", NOW, 60)
+        assert [(row.id, row.claims) for row in taken] == [("a-1", 2), ("b-1", 1), ("a-4", 1)]
+        assert {row.lease_owner for row in taken} == {"two"}
+        assert ledger.claim_too(["a-4", "a-3"], "three", NOW, 60)[0].id == "a-3"
+        assert ledger.due_notifications(NOW, 9, "four", 60) == []
+        ledger.record_attempt("a-1", "two", NOW, "sent")
+        assert ledger.claim_too(["a-1"], "two", NOW, 60) == []
+        late = NOW + timedelta(seconds=60)
+        assert [row.id for row in ledger.claim_too(["a-4"], "five", late, 60)] == ["a-4"]
+        with pytest.raises(ConflictError):
+            ledger.record_attempt("a-4", "two", late, "sent")
+
+    def test_a_claim_given_back_may_be_put_off(self, ledger: Ledger) -> None:
+        write(ledger, [1])
+        ledger.due_notifications(NOW, 9, "one", 60)
+        later = NOW + timedelta(minutes=5)
+        ledger.give_back("a-1", "stranger", later)
+        ledger.give_back("a-1", "one", later)
+        assert ledger.due_notifications(later - timedelta(seconds=1), 9, "two", 60) == []
+        (row,) = ledger.due_notifications(later, 9, "two", 60)
+        assert (row.claims, row.attempts, row.not_before) == (1, 0, later)
+
+    def test_routes_say_how_it_stands_with_each_recipient(self, ledger: Ledger) -> None:
+        def tried(
+            id: str, minute: int, outcome: Any, detail: str, again: int | None = None
+        ) -> None:
+            at = NOW + timedelta(minutes=minute)
+            (row,) = ledger.claim_too([id], "one", at, 1)
+            retry_at = None if again is None else NOW + timedelta(minutes=again)
+            receipt = "taken" if outcome == "sent" else ""
+            ledger.record_attempt(row.id, "one", at, outcome, detail, receipt, retry_at)
+
+        assert ledger.routes() == []
+        write(ledger, range(1, 5))
+        write(ledger, [1], "b")
+        tried("a-1", 0, "failed", "early", again=1)
+        tried("a-1", 1, "sent", "address 2 of 2 refused")
+        assert ledger.routes("a") == [
+            Route(
+                site="a",
+                recipient="duty-officer",
+                channel="mail",
+                sent_at=NOW + timedelta(minutes=1),
+                receipt="taken",
+                refused="address 2 of 2 refused",
+                failed_at=NOW,
+                reason="early",
+                waiting=3,
+                waiting_since=NOW,
+                untried_since=NOW,
+            )
+        ]
+        tried("a-2", 2, "failed", "down", again=3)
+        tried("a-2", 3, "failed", "still down", again=4)
+        tried("a-3", 4, "failed", "gone")
+        state = ledger.site("a").open().state
+        kept_back = message(5, outcome="suppressed", channel="webhook")
+        store = ledger.site("a")
+        store.open()
+        store.commit(replace(state, notifications=(kept_back,)), bookmark(5), [], ())
+        of_a, of_b = ledger.routes()
+        assert (of_a.channel, of_a.sent_at) == ("webhook", NOW + timedelta(minutes=1))
+        assert (of_a.failed_at, of_a.reason) == (NOW + timedelta(minutes=4), "gone")
+        assert (of_a.failing_since, of_a.failures) == (NOW + timedelta(minutes=2), 3)
+        assert (of_a.given_up, of_a.waiting, of_a.untried_since) == (1, 2, NOW)
+        assert (of_b.site, of_b.sent_at, of_b.failing_since, of_b.waiting) == ("b", None, None, 1)
 
     def test_a_claim_is_renewed_until_another_has_it(self, ledger: Ledger) -> None:
         write(ledger, [1])

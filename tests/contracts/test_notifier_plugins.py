@@ -26,6 +26,8 @@ from services.alerting.notifier import (
 )
 
 SECRET = "not-to-be-shown@example.org"
+URL = "json://user:not-to-be-shown@example.org/not-to-be-shown"
+"""What a variable holds that is named for an address."""
 NAMES = plugins.names(NOTIFIERS)
 
 MESSAGE = Message(
@@ -52,6 +54,10 @@ MESSAGE = Message(
 )
 
 
+# Apprise imports it where Python still has it.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
 @pytest.fixture(params=NAMES)
 def plugin(request: pytest.FixtureRequest) -> ModuleType:
     return plugins.load(NOTIFIERS, request.param)
@@ -66,7 +72,7 @@ def example(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     monkeypatch.setenv("SLOPEWATCH_SMTP_PASSWORD", SECRET)
     for name, value in plugin.EXAMPLE.items():
         if name.endswith("_env"):
-            monkeypatch.setenv(value, SECRET)
+            monkeypatch.setenv(value, URL if name.startswith("url") else SECRET)
     for variable in re.findall(r"\$\{(\w+)\}", str(plugin.EXAMPLE)):
         monkeypatch.setenv(variable, SECRET)
     return dict(plugin.EXAMPLE)
@@ -79,14 +85,16 @@ def opened(plugin: ModuleType, example: dict[str, Any]) -> Notifier:
 
 
 def test_there_are_some() -> None:
-    assert {"email", "webhook"} <= set(NAMES)
+    assert {"apprise", "cap", "email", "webhook"} <= set(NAMES)
 
 
 def test_it_says_what_it_is(plugin: ModuleType) -> None:
     assert plugin.__doc__
     assert len(plugin.__doc__.splitlines()) > 2
     assert issubclass(plugin.Settings, Tree)
-    assert list(inspect.signature(plugin.open).parameters) == ["settings", "service"]
+    wanted = inspect.signature(plugin.open).parameters
+    assert list(wanted) == ["settings", "service", "language"]
+    assert wanted["language"].default == "en"
 
 
 def test_every_setting_is_described(plugin: ModuleType) -> None:
@@ -103,8 +111,8 @@ def test_channel_is_the_file_name(plugin: ModuleType, example: dict[str, Any]) -
 
 
 def test_nothing_shown_holds_a_secret(plugin: ModuleType, example: dict[str, Any]) -> None:
-    assert SECRET not in repr(opened(plugin, example))
-    assert SECRET not in repr(plugin.Settings(**example))
+    shown = repr(opened(plugin, example)) + repr(plugin.Settings(**example))
+    assert "not-to-be-shown" not in shown
 
 
 def test_missing_variable_is_named(
@@ -129,13 +137,29 @@ def test_dead_network_may_be_tried_again(
     def connect(*_: object) -> None:
         raise fault
 
-    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))
+    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", 9))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address])
     monkeypatch.setattr(socket.socket, "connect", connect)
     with pytest.raises(DeliveryError) as caught:
         opened(plugin, example).send(MESSAGE, MESSAGE.id)
     assert caught.value.retryable
-    assert SECRET not in str(caught.value)
+    assert "not-to-be-shown" not in str(caught.value)
+
+
+def test_it_is_opened_in_the_language_of_the_recipient(
+    plugin: ModuleType, example: dict[str, Any]
+) -> None:
+    kind = plugin.__name__.rpartition(".")[2]
+    notifier = Plugin(kind=kind, **example)
+    sites = {"a": _site(notifier, language="es")}
+    recipients = Recipients(sites.get, Service())
+    spanish = recipients("a", "duty")
+    assert recipients("a", "duty") is spanish
+    sites["a"] = _site(notifier, language="zh")
+    assert recipients("a", "duty") is not spanish
+    sites["a"] = _site(notifier, language="xx")
+    with pytest.raises(SettingsError, match="xx"):
+        recipients("a", "duty")
 
 
 def test_settings_in_force_decide(plugin: ModuleType, example: dict[str, Any]) -> None:
@@ -154,13 +178,13 @@ def test_settings_in_force_decide(plugin: ModuleType, example: dict[str, Any]) -
             recipients(site, recipient)
 
 
-def _site(notifier: Plugin) -> Site:
+def _site(notifier: Plugin, language: str = "en") -> Site:
     return Site.model_validate(
         {
             "name": "a",
             "area": (110.0, 30.0, 111.0, 31.0),
             "reference": {"scene_median": True},
             "slope_units": [{"id": "u", "polygon": [(110, 30), (111, 30), (111, 31)]}],
-            "recipients": [Recipient(id="duty", notifier=notifier)],
+            "recipients": [Recipient(id="duty", notifier=notifier, language=language)],
         }
     )

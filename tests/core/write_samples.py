@@ -20,6 +20,7 @@ from core.events import (
     EVENT_TYPES,
     AcquisitionFound,
     AlertChanged,
+    AlertHandled,
     ArtifactRef,
     DayClosed,
     DeadLettered,
@@ -201,29 +202,48 @@ INFERRED: tuple[EventData, ...] = (
         ),
     ),
 )
+CHANGE = AlertChanged(
+    unit="toe",
+    level="orange",
+    previous_level="yellow",
+    coverage="watched",
+    previous_coverage="out of range",
+    reason="velocity asks for orange",
+    votes=(VOTE,),
+    arose=DAY,
+    historical=False,
+    seq=640,
+    head=hashlib.sha256(b"head").hexdigest(),
+    alert="hill.toe.630",
+)
+HANDLED = AlertHandled(
+    unit="toe",
+    alert="hill.toe.630",
+    action="acknowledged",
+    by="ann",
+    reason="on my way",
+    level="orange",
+    status="actual",
+    seq=641,
+    head=hashlib.sha256(b"next head").hexdigest(),
+)
 DECIDED: tuple[EventData, ...] = (
-    AlertChanged(
-        unit="toe",
-        level="orange",
-        previous_level="yellow",
-        coverage="watched",
-        previous_coverage="out of range",
-        reason="velocity asks for orange",
-        votes=(VOTE,),
-        arose=DAY,
-        historical=False,
-        seq=640,
-        head=hashlib.sha256(b"head").hexdigest(),
-    ),
+    CHANGE,
+    msgspec.structs.replace(CHANGE, alert="", status="test"),
+    HANDLED,
+    msgspec.structs.replace(HANDLED, action="escalated", by="", reason="kim is called"),
+    msgspec.structs.replace(HANDLED, alert="hill.toe.645", action="drilled", status="exercise"),
     OperatorCommanded(
         command="silence", operator="ann", unit="toe", reason="works on the slope", until=KNOWN
     ),
     OperatorCommanded(command="acknowledge", operator="ann", unit=None, reason="seen"),
+    OperatorCommanded(command="hand over", operator="ann", unit="toe", reason="leave", to="bo"),
+    OperatorCommanded(command="drill", operator="ann", unit="toe", reason="yearly", level="red"),
     DeadlinePassed(deadline=identity("hill", 640, "silence"), due=KNOWN),
     DeadLettered(code="D01", reason="not an event", origin="observations/3/17", payload="e30="),
     DeadLettered(code="D01", reason="too large", origin="observations/3/18", artifact=ref("big")),
 )
-OUTCOMES = (StateUpdated, ForecastIssued, AlertChanged)
+OUTCOMES = (StateUpdated, ForecastIssued, AlertChanged, AlertHandled)
 
 
 def said(data: EventData, number: int) -> Event:

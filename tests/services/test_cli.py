@@ -63,8 +63,9 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
-    for command in ("demo", "run", "replay", "site", "ingest", "config", "log", "dead-letters"):
-        assert command in done.stdout
+    groups = ("site", "ingest", "config", "log", "dead-letters", "alerts", "cap")
+    for command in ("demo", "run", "replay", *groups):
+        assert f"\n  {command} " in done.stdout
 
 
 def test_backfill_then_read_everything_that_was_written(folder: Path) -> None:
@@ -97,6 +98,40 @@ def test_an_operator_is_heard(folder: Path) -> None:
         "alerts", "acknowledge", "--site", "demo-slope", "--operator", "ann", "--reason", "seen it"
     )
     assert "operator-commanded" in said("log", "tail", "assessments", "-n", "100")
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "said_of"),
+    [
+        ("silence", ("--reason", "works", "--until", "2100-01-01"), "all units"),
+        ("unsilence", ("--reason", "over", "--unit", "u"), "u"),
+        ("handover", ("--reason", "night", "--to", "bo"), "all units"),
+        ("amend", ("--note", "the gauge was wet"), "all units"),
+        ("cancel", ("--reason", "radar shadow", "--unit", "u"), "u"),
+        ("drill", ("--reason", "spring", "--unit", "u", "--level", "red"), "u"),
+    ],
+)
+def test_every_word_of_an_operator_gets_on_the_log(
+    folder: Path, word: str, options: tuple[str, ...], said_of: str
+) -> None:
+    output = said("alerts", word, "--site", "demo-slope", "--operator", "ann", *options)
+    command = {"handover": "hand over"}.get(word, word)
+    assert output == f"{command} of {said_of} of demo-slope is on the log\n"
+    assert f'"command": "{command}"' in said(
+        "log", "show", said("log", "tail", "assessments").split()[2]
+    )
+
+
+def test_a_cap_file_that_is_none_is_refused(folder: Path) -> None:
+    (folder / "alert.xml").write_text("<alert/>")
+    result = typer.testing.CliRunner().invoke(cli.app, ["cap", "check", "alert.xml"])
+    assert result.exit_code == 1
+    assert "alert.xml: refused" in result.output
+
+
+def test_alerts_are_listed_and_asked_for_where_there_are_none(folder: Path) -> None:
+    said("ingest", "backfill", "--site", "demo-slope", "--until", "2023-12-20")
+    assert said("alerts", "list", "--site", "demo-slope", "--all") == "0 alerts\n"
 
 
 def test_a_replay_hears_the_operators_at_their_places(folder: Path) -> None:
@@ -136,6 +171,11 @@ def test_a_replay_hears_the_operators_at_their_places(folder: Path) -> None:
         (["ingest", "poll", "table", "--site", "nowhere"], "no site 'nowhere'"),
         (["ingest", "poll", "gsod", "--site", "demo-slope"], "has no feed 'gsod'"),
         (["log", "tail"], "does not exist"),
+        (["alerts", "explain", "demo-slope.u"], "ledger.db is out of reach"),
+        (
+            ["alerts", "review", "--site", "demo-slope", "--operator", "x", "--reason", "y"],
+            "no officer",
+        ),
         (["report", "--site", "demo-slope"], "has no state yet"),
         (["run", "everything"], "no service 'everything'"),
         (["site", "new", "x", "--at", "here"], "LAT,LON"),

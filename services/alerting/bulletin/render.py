@@ -2,61 +2,69 @@
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.alerting.bulletin import words
-from services.alerting.bulletin.sections import headline, one_line, sections_of
+from services.alerting.bulletin.colours import COLOURS, NO_LEVEL
+from services.alerting.bulletin.headline import banners, headline, one_line, prefixed
+from services.alerting.bulletin.language import ORIGINAL, load_language
+from services.alerting.bulletin.sections import sections_of
+from services.alerting.bulletin.wrapping import wrapped
 from services.alerting.message import Message
 
+if TYPE_CHECKING:
+    from services.alerting.bulletin.pictures import Picture
+
 MAX_SUBJECT = 160
-_WIDTH = 76
 
 
 class Bulletin(NamedTuple):
-    """One message in three forms that say the same."""
+    """One message in three forms that say the same; `tag` names their language (BCP 47)."""
 
     subject: str
     text: str
     html: str
+    tag: str
 
 
-def render(message: Message) -> Bulletin:
-    """Subject, plain text and HTML of `message`; the same message gives the same bulletin."""
-    heading = headline(message)
-    level = message.level
-    background, colour = words.COLOURS[level] if level else words.NO_LEVEL_COLOURS
+def render(
+    message: Message, language: str = ORIGINAL, pictures: Sequence[Picture] = ()
+) -> Bulletin:
+    """Subject, plain text and HTML of `message`; the same message gives the same bulletin.
+
+    Pictures stand in the HTML by their `content_id`, and in the text by the figures they show.
+    Raises `SettingsError` for an unknown language, which lists those known.
+    """
+    words = load_language(language)
+    heading = one_line(prefixed(headline(message, words), message, words))
+    background, colour = _colours(message)
     values = {
         "heading": heading,
-        "sections": sections_of(message),
-        "banner": (words.SIMULATED, words.SIMULATED_NOTE) if message.simulated else None,
+        "sections": sections_of(message, words, pictures),
+        "banners": banners(message, words),
         "background": background,
         "colour": colour,
+        "tag": words.tag,
+        "fonts": words.say("fonts"),
     }
     text, html = (
         _environment().get_template(name).render(values)
         for name in ("bulletin.txt.j2", "bulletin.html.j2")
     )
-    return Bulletin(_subject(heading, message.simulated), text, html)
+    subject = heading if len(heading) <= MAX_SUBJECT else heading[: MAX_SUBJECT - 3] + "..."
+    return Bulletin(subject, text, html, words.tag)
 
 
-def _subject(heading: str, simulated: bool) -> str:
-    subject = one_line(f"SIMULATED: {heading}" if simulated else heading)
-    return subject if len(subject) <= MAX_SUBJECT else subject[: MAX_SUBJECT - 3] + "..."
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text,
-        width=_WIDTH,
-        initial_indent=indent,
-        subsequent_indent=" " * len(indent),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _colours(message: Message) -> tuple[str, str]:
+    """A calm colour stands only over calm news."""
+    level = message.under_review if message.kind == "review" else message.level
+    unseen = message.kind == "coverage" and message.coverage != "watched" and level == "blue"
+    if level is None or unseen or message.kind == "cancelled":
+        return NO_LEVEL
+    return COLOURS[level]
 
 
 @cache
@@ -69,5 +77,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["wrapped"] = _wrapped
+    environment.filters["wrapped"] = wrapped
     return environment

@@ -1,5 +1,8 @@
 """Mail over SMTP: plain text with an HTML alternative, readable without images.
 
+Map and curve stand inside the HTML part (RFC 2387), drawn from the artifacts that the message
+names. A mail never waits long for them, and never fails for them: it says that they are missing.
+
 The Message-ID is made of the notification's id, so a repeat carries the same one and a mail
 program shows it once. The server is the service's `smtp`; its password comes from the environment
 or a file only. With `starttls` a server that does not offer it gets nothing.
@@ -25,7 +28,9 @@ from pydantic import Field, field_validator
 from core.clock import Clock, SystemClock
 from core.errors import SettingsError
 from core.settings import Service, Smtp, Tree
-from services.alerting.bulletin import render
+from services.alerting.bulletin import Language, load_language, render
+from services.alerting.bulletin.language import ORIGINAL
+from services.alerting.bulletin.studio import Studio, studio_at
 from services.alerting.message import Message
 from services.alerting.notifier import (
     DeliveryError,
@@ -99,6 +104,12 @@ def addresses_of(settings: Settings) -> tuple[str, ...]:
     return unique
 
 
+def is_alarm(message: Message) -> bool:
+    """Whether a real red alarm is told, or waits to be released."""
+    meant = message.status == "actual" and message.kind not in ("drill", "cancelled")
+    return meant and not message.simulated and "red" in (message.level, message.under_review)
+
+
 def message_id(key: str, domain: str) -> str:
     """Message-ID of the notification `key`: the same for the same key."""
     safe = key if _KEY.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()
@@ -110,10 +121,14 @@ class Email:
 
     channel = "email"
 
-    def __init__(self, to: tuple[str, ...], smtp: Smtp, clock: Clock) -> None:
+    def __init__(
+        self, to: tuple[str, ...], smtp: Smtp, clock: Clock, language: Language, studio: Studio
+    ) -> None:
         self._to = to
         self._smtp = smtp
         self._clock = clock
+        self._language = language
+        self._studio = studio
         self._sender = parseaddr(smtp.sender)[1]
         self._domain = self._sender.rpartition("@")[2]
         self._settled: dict[str, dict[str, Refusal | None]] = {}
@@ -149,7 +164,8 @@ class Email:
         return Receipt(answer or "taken at an earlier attempt", tuple(lost))
 
     def _compose(self, message: Message, key: str) -> EmailMessage:
-        bulletin = render(message)
+        pictures = self._studio.pictures(message, self._language)
+        bulletin = render(message, self._language.name, pictures)
         mail = EmailMessage(policy=SMTP)
         mail["From"] = self._smtp.sender
         mail["To"] = ", ".join(self._to)
@@ -157,12 +173,22 @@ class Email:
         mail["Date"] = format_datetime(self._clock.now())
         mail["Message-ID"] = message_id(key, self._domain)
         mail["Auto-Submitted"] = "auto-generated"
-        if message.level == "red" and not message.simulated:
+        if is_alarm(message):
             mail["Importance"] = "high"
         mail.set_content(bulletin.text, cte="quoted-printable")
         mail.add_alternative(bulletin.html, subtype="html", cte="quoted-printable")
-        # Short enough for one header line: few mail programs read a boundary that was continued.
-        mail.set_boundary("=_" + hashlib.sha256(f"boundary {key}".encode()).hexdigest()[:32])
+        # Set earlier it would have moved into the plain text.
+        mail["Content-Language"] = bulletin.tag
+        _, html = mail.iter_parts()
+        for one in pictures:
+            if one.png:
+                name, cid = f"{one.kind}.png", f"<{one.content_id}>"
+                html.add_related(
+                    one.png, "image", "png", cid=cid, filename=name, disposition="inline"
+                )
+        for part in (mail, html):
+            if part.is_multipart():
+                part.set_boundary(_boundary(part.get_content_type(), key))
         return mail
 
     def _hand_over(self, to: list[str], content: bytes) -> tuple[str, dict[str, Refusal]]:
@@ -243,6 +269,11 @@ class Email:
         )
 
 
+def _boundary(content_type: str, key: str) -> str:
+    """Short enough for one header line: few mail programs read a boundary that was continued."""
+    return "=_" + hashlib.sha256(f"boundary {content_type} {key}".encode()).hexdigest()[:32]
+
+
 def _part(smtp: smtplib.SMTP) -> None:
     # The mail is accepted already: nothing that goes wrong now may send it again.
     try:
@@ -255,8 +286,11 @@ def _plain(text: bytes | str) -> str:
     return without_addresses(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
 
 
-def open(settings: Settings, service: Service) -> Email:
-    """Mail by `service.smtp`. Raises `SettingsError` for a bad address or a missing password."""
+def open(settings: Settings, service: Service, language: str = ORIGINAL) -> Email:
+    """Mail by `service.smtp` in `language`, with pictures from `service.artifacts`.
+
+    Raises `SettingsError` for a bad address, a missing password or an unknown language.
+    """
     smtp = service.smtp
     if not is_address(parseaddr(smtp.sender)[1]) or not smtp.sender.isprintable():
         raise SettingsError("smtp.sender is not a mail address")
@@ -264,4 +298,6 @@ def open(settings: Settings, service: Service) -> Email:
         required_secret(smtp.password_env)
         if smtp.security == "none" and not is_loopback(smtp.host):
             raise SettingsError("smtp.security none would send the password for all to read")
-    return Email(addresses_of(settings), smtp, SystemClock())
+    studio = studio_at(service.resolved().artifacts or "")
+    words = load_language(language)
+    return Email(addresses_of(settings), smtp, SystemClock(), words, studio)

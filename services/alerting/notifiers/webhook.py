@@ -3,7 +3,8 @@
 The body is the same on every attempt, so a receiver can keep the first one by the header
 `Idempotency-Key` (the notification's id) and drop repeats. The header `Slopewatch-Signature` is
 `t=<unix seconds>,v1=<hex>`: HMAC-SHA256 with the shared secret over `<t>.<body>`. Receivers check
-it with `verify_signature`.
+it with `verify_signature`. Redirects are not followed, proxies of the environment not used, and
+nothing is posted to a machine of a private network unless `allow_private` says so (`peers`).
 
 Sources: RFC 2104 (HMAC); RFC 9110 section 10.2.3 (Retry-After); the IETF draft
 draft-ietf-httpapi-idempotency-key-header.
@@ -28,7 +29,7 @@ from core.errors import SettingsError
 from core.ledger import canonical
 from core.retry_after import wait_asked_for
 from core.settings import Service, Tree
-from services.alerting.bulletin import render
+from services.alerting.bulletin import load_language, render
 from services.alerting.message import Message
 from services.alerting.notifier import (
     DeliveryError,
@@ -38,6 +39,7 @@ from services.alerting.notifier import (
     is_loopback,
     required_secret,
 )
+from services.alerting.peers import is_private, is_private_peer, open_session
 
 SIGNATURE_HEADER: Final = "Slopewatch-Signature"
 KEY_HEADER: Final = "Idempotency-Key"
@@ -67,17 +69,27 @@ class Settings(Tree):
         description="environment variable with the shared secret; <name>_FILE names a file",
     )
     insecure: bool = Field(False, description="allow http to another machine")
+    allow_private: bool = Field(
+        False,
+        description="allow this machine and private networks (127.0.0.1, 10.0.0.0/8, "
+        "192.168.0.0/16, fd00::/8 and the like) as the target",
+    )
     timeout_s: float = Field(10.0, gt=0, le=60, description="to connect, and for each answer")
 
     @model_validator(mode="after")
     def _good_url(self) -> Settings:
-        if not has_variable(self.url) and (fault := fault_of_url(self.url, self.insecure)):
-            raise ValueError(fault)
+        if not has_variable(self.url):
+            fault = fault_of_url(self.url, self.insecure, allow_private=self.allow_private)
+            if fault:
+                raise ValueError(fault)
         return self
 
 
-def fault_of_url(url: str, insecure: bool) -> str | None:
-    """Why nothing may be posted to `url`, without repeating it; None when all is well."""
+def fault_of_url(url: str, insecure: bool, *, allow_private: bool = False) -> str | None:
+    """Why nothing may be posted to `url`, without repeating it; None when all is well.
+
+    Names are not looked up here: where they lead is judged at each sending.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -89,6 +101,8 @@ def fault_of_url(url: str, insecure: bool) -> str | None:
         return "url must not hold a user or a password; the signature proves who sends"
     if parts.scheme == "http" and not insecure and not is_loopback(host):
         return "url must begin with https:// (or set insecure: true)"
+    if not allow_private and is_private(host):
+        return "url leads to this machine or a private network (or set allow_private: true)"
     return None
 
 
@@ -113,9 +127,12 @@ def verify_signature(
     return any(fits) and abs(now.timestamp() - timestamp) <= tolerance_s
 
 
-def body_of(message: Message, key: str) -> bytes:
-    """Canonical JSON: type, key, subject, the plain text and the message itself."""
-    bulletin = render(message)
+def body_of(message: Message, key: str, language: str = "en") -> bytes:
+    """Canonical JSON: type, key, subject, the plain text and the message itself.
+
+    Subject and text are in `language`; the message is the same in all.
+    """
+    bulletin = render(message, language)
     return canonical(
         {
             "type": BODY_TYPE,
@@ -133,10 +150,11 @@ class Webhook:
 
     channel = "webhook"
 
-    def __init__(self, url: str, settings: Settings, clock: Clock) -> None:
+    def __init__(self, url: str, settings: Settings, clock: Clock, language: str = "en") -> None:
         self._url = url
         self._settings = settings
         self._clock = clock
+        self._language = language
 
     def __repr__(self) -> str:
         return f"Webhook({urlsplit(self._url).hostname})"
@@ -145,7 +163,7 @@ class Webhook:
         """Post the message; 2xx is taken, `PASSING_STATUS`, 5xx and silence may pass by themselves,
         anything else is for somebody to mend.
         """
-        body = body_of(message, key)
+        body = body_of(message, key, self._language)
         now = self._clock.now()
         secret = required_secret(self._settings.secret_env)
         headers = {
@@ -155,16 +173,7 @@ class Webhook:
             SIGNATURE_HEADER: sign(secret, int(now.timestamp()), body),
         }
         try:
-            # The answer's body is never read, so it cannot be too large.
-            with requests.post(
-                self._url,
-                data=body,
-                headers=headers,
-                timeout=self._settings.timeout_s,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                status, retry_after = answer.status_code, answer.headers.get("Retry-After")
+            status, retry_after = self._post(body, headers)
         except requests.RequestException as error:
             # Its text holds the url, which may itself be a secret.
             raise self._unreachable(error) from None
@@ -172,8 +181,29 @@ class Webhook:
             return Receipt(f"HTTP {status}")
         raise self._refused(status, wait_asked_for(retry_after, now))
 
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str | None]:
+        """Status and Retry-After of the answer; however large its body is, it is not read."""
+        with (
+            open_session(allow_private=self._settings.allow_private) as session,
+            session.post(
+                self._url,
+                data=body,
+                headers=headers,
+                timeout=self._settings.timeout_s,
+                allow_redirects=False,
+                stream=True,
+            ) as answer,
+        ):
+            return answer.status_code, answer.headers.get("Retry-After")
+
     def _unreachable(self, error: requests.RequestException) -> DeliveryError:
         host = urlsplit(self._url).hostname
+        if is_private_peer(error):
+            return DeliveryError(
+                f"{host} leads to this machine or a private network: set another url, or "
+                "allow_private: true",
+                retryable=False,
+            )
         if isinstance(error, requests.Timeout):
             return DeliveryError(f"{host} did not answer in time", retryable=True)
         if isinstance(error, requests.exceptions.SSLError):
@@ -205,10 +235,11 @@ def _digest(secret: str, timestamp: int, body: bytes) -> str:
     return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def open(settings: Settings, service: Service) -> Webhook:
-    """The webhook. Raises `SettingsError` for a missing secret or variable, or a bad url."""
+def open(settings: Settings, service: Service, language: str = "en") -> Webhook:
+    """The webhook. Raises `SettingsError` for a missing secret, a bad url, an unknown language."""
+    load_language(language)
     required_secret(settings.secret_env)
     url = from_environment(settings.url)
-    if fault := fault_of_url(url, settings.insecure):
+    if fault := fault_of_url(url, settings.insecure, allow_private=settings.allow_private):
         raise SettingsError(f"notifier webhook: {fault}")
-    return Webhook(url, settings, SystemClock())
+    return Webhook(url, settings, SystemClock(), language)

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
+from scipy.special import ndtri
 
 from core.events import LEVELS, Vote
 from core.evidence import Evidence, Floats
@@ -139,8 +140,35 @@ def velocity_levels(
     )
 
 
+def statistic(evidence: Evidence, settings: Settings) -> Floats:
+    """The rate (..., epoch, unit), mm/yr, whose passing the rule takes for sure after each epoch.
+
+    A level is asked for exactly where this is at least its limit (but for rounding): the rate less
+    its sd times the quantile of `probability`, the `hits`-th largest of the last `of` epochs with
+    data. For downslope motion, or one direction: with `either`, the larger side.
+    """
+    rate = judged_rate(
+        evidence.velocity_mm_d, evidence.velocity_sd_mm_d, evidence.los_factor, settings
+    )
+    sides = [1.0, -1.0] if settings.component == "los" and settings.direction == "either" else [1.0]
+    if settings.component == "los" and settings.direction == "away":
+        sides = [-1.0]
+    surely = np.maximum.reduce([side * rate.value_mm_yr for side in sides])
+    surely = surely - float(ndtri(settings.probability)) * rate.sd_mm_yr
+    data = with_data(evidence) & np.isfinite(surely)
+    recent = np.full((settings.of, *surely.shape[:-2], surely.shape[-1]), -np.inf)
+    result = np.empty(surely.shape)
+    for epoch in range(surely.shape[-2]):
+        pushed = np.concatenate([surely[np.newaxis, ..., epoch, :], recent[:-1]])
+        recent = np.where(data[..., epoch, :], pushed, recent)
+        result[..., epoch, :] = np.sort(recent, axis=0)[-settings.hits]
+    return result
+
+
 class Velocity:
     """The rule with its settings and thresholds."""
+
+    daily = False
 
     def __init__(self, settings: Settings, table: ThresholdTable) -> None:
         self._settings = settings

@@ -45,7 +45,6 @@ def site_tree(
         ],
         "sources": [_source(site, base_url.rstrip("/"))],
         "noise": {"atmosphere_sd_mm": ATMOSPHERE_SD_MM},
-        "rules": [{"kind": "velocity"}, {"kind": "cusum"}],
         "recipients": [dict(recipient) for recipient in recipients],
     }
 

@@ -21,6 +21,7 @@ from core.clock import end_of
 from core.evidence import Floats
 from core.kalman import TrendState, predict
 from core.settings import SlopeUnit
+from services.inference.conditioning import given_to_filter
 from services.inference.known import FURTHEST_D, Drivers, Flags, Ints, Known, Setting
 from services.inference.state import DriverRow, SiteState, day_of, nanoseconds
 from services.inference.track import (
@@ -253,7 +254,7 @@ class SiteHistory:
         return self._folds[key]
 
     def _units(self, track: Track) -> tuple[Floats, Floats]:
-        given = given_to_units(track)
+        given, _ = given_to_units(track)
         return given, np.where(np.isfinite(given), figure(track, "seen_sd_mm"), np.nan)
 
     def _points(self, track: Track, numbers: list[int]) -> tuple[Floats, Floats]:
@@ -297,22 +298,14 @@ def driver_record(state: SiteState) -> DriverRecord:
     return DriverRecord((*state.past_drivers, *state.drivers))
 
 
-def given_to_units(track: Track) -> Floats:
-    """What the filter of each unit was given at each epoch, (E, U) mm; NaN where nothing.
-
-    The filter moved by its gain times the innovation, so that what it saw is its prediction plus
-    that movement divided by the gain. Where it began it is what it began with.
-    """
-    after, rate = figure(track, "displacement_mm"), figure(track, "velocity_mm_d")
-    gain = figure(track, "gain_displacement")
-    days = np.array(track.days, float)
-    predicted = np.full_like(after, np.nan)
-    predicted[1:] = after[:-1] + rate[:-1] * np.diff(days)[:, None]
-    begins = np.isnan(gain) & np.isfinite(after)
-    seen = np.divide(
-        after - predicted, gain, out=np.full_like(after, np.nan), where=np.nan_to_num(gain) > 0
+def given_to_units(track: Track) -> tuple[Floats, Flags]:
+    """What the filter of each unit was given at each epoch, and where it began: (E, U) each."""
+    return given_to_filter(
+        np.array(track.days, float)[:, None],
+        figure(track, "displacement_mm"),
+        figure(track, "velocity_mm_d"),
+        figure(track, "gain_displacement"),
     )
-    return np.where(begins, after, predicted + seen)
 
 
 def _on_firm_ground(moved: Floats, firm: Flags) -> Floats:

@@ -12,6 +12,7 @@ from services.inference.issuing.forecaster import Forecaster, unpack_forecaster
 from services.inference.issuing.ladder import opened
 from services.inference.issuing.publishing import Tick
 from services.inference.model import Model
+from services.inference.numerics.conditioned import Memory
 from services.inference.state import DriverRow, SiteState, day_number
 
 REMEMBERED_SITES = 64
@@ -23,6 +24,7 @@ class Remembered:
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
         self._readings = Readings()
+        self.runs = Memory()
         self._forecasters: dict[str, Forecaster] = {}
         self._models: dict[str, dict[str, Model]] = {}
         self._past: dict[str, tuple[tuple[DriverRow, ...], DriverRecord]] = {}
@@ -35,7 +37,7 @@ class Remembered:
             return Tick(day, DriverRecord(), self._readings, None, {})
         forecaster = self.forecaster(state.fitted.parameters)
         models = self._opened(site, state.fitted.parameters.sha256, forecaster)
-        return Tick(day, self._record(site.name, state), self._readings, forecaster, models)
+        return Tick(day, self.record(state), self._readings, forecaster, models)
 
     def forecaster(self, ref: ArtifactRef) -> Forecaster:
         """The models of a fit; `BadInputError` where the artifact holds none."""
@@ -53,7 +55,10 @@ class Remembered:
             self._models[key], _ = opened(names, site.model)
         return self._models[key]
 
-    def _record(self, name: str, state: SiteState) -> DriverRecord:
+    def record(self, state: SiteState) -> DriverRecord:
+        """All rain and level that the site has taken in."""
+        assert state.site is not None
+        name = state.site.name
         past, record = self._past.get(name, ((), DriverRecord()))
         if past is not state.past_drivers:
             _make_room(self._past)

@@ -196,7 +196,8 @@ def _observed_mean(values: Floats, issued: Flags) -> Floats:
     first = np.where(observed.any(axis=0), observed.argmax(axis=0), 0)
     within = np.arange(len(values))[:, None] < first + int(YEAR_D)
     used = observed & within
-    total = np.where(used, values, 0.0).sum(axis=0)
+    # Added day by day: what a sum rounds to must not depend on how long the record is.
+    total = np.cumsum(np.where(used, values, 0.0), axis=0)[-1:].sum(axis=0)
     return np.asarray(total / np.maximum(used.sum(axis=0), 1))
 
 

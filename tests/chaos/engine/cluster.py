@@ -65,7 +65,12 @@ class Cluster:
             {"id": "duty", "notifier": {"kind": "email", "to": ["duty@example.org"]}},
             {
                 "id": "room",
-                "notifier": {"kind": "webhook", "url": self.hook.url, "secret_env": SECRET_NAME},
+                "notifier": {
+                    "kind": "webhook",
+                    "url": self.hook.url,
+                    "secret_env": SECRET_NAME,
+                    "allow_private": True,
+                },
             },
         ]
 

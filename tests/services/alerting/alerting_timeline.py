@@ -6,6 +6,7 @@ says what must have been sent since the last `want`.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +18,7 @@ import numpy as np
 from core.artifacts import MemoryArtifacts
 from core.events import (
     AlertChanged,
+    AlertHandled,
     DayClosed,
     DeadlinePassed,
     Event,
@@ -27,9 +29,9 @@ from core.events import (
     StateUpdated,
     UnitState,
 )
-from core.evidence import Evidence, pack_evidence
+from core.evidence import Evidence, not_said, pack_evidence
 from core.kinematics import mm_d_from_mm_yr
-from core.ledger import LedgerState
+from core.ledger import Deadline, LedgerState
 from core.settings import parse_site, site_bytes
 from core.stage import Input, Outcome
 from services.alerting.message import Message
@@ -40,6 +42,16 @@ START = date(2024, 1, 1)
 RATES = {"blue": 5.0, "yellow": 15.0, "orange": 30.0, "red": 60.0}
 """mm/yr of an epoch at which the story's one rule asks for the level."""
 
+RAIN = {
+    "kind": "rain",
+    "short_days": 1,
+    "antecedent_days": 1,
+    "line_mm": 10,
+    "slope": 0,
+    "unknown_days": 0,
+    "thresholds": {"yellow": 1, "orange": 2, "red": 4},
+}
+"""A rule that asks for the level of `RATES` where it rained as many mm on a day."""
 RING = [(0.0, 0.0), (0.1, 0.0), (0.1, 0.1)]
 Make = Callable[["Story", int], EventData]
 
@@ -66,7 +78,7 @@ def site_tree(**changes: Any) -> dict[str, Any]:
         "area": (0.0, 0.0, 1.0, 1.0),
         "reference": {"scene_median": True},
         "slope_units": [{"id": "toe", "name": "Toe", "polygon": RING}],
-        "rules": [rule],
+        "rules": [rule, RAIN],
         "recipients": [{"id": "ops", "notifier": {"kind": "table"}}],
         **changes,
     }
@@ -100,23 +112,26 @@ class Story:
     def at(self, number: int, *said: Make, hour: int = 6) -> None:
         """Inputs that become known on day `number`."""
         for make in said:
-            data = make(self, number)
-            self._now = max(self._now, moment(number, hour))
-            self._number += 1
-            event = Event(
-                id=f"input-{self._number}",
-                site="dam",
-                source="story",
-                valid_time=moment(number, 0),
-                available_at=moment(number, hour),
-                processed_at=moment(number, hour),
-                data=data,
-                number=self._number,
-            )
-            given = Input(event, len(self.inputs) + 1, self._now)
-            self.ledger, outcomes = self.stage.handle(self.ledger, given)
-            self.inputs.append(given)
-            self.outcomes += outcomes
+            self.say(make(self, number), moment(number, hour), moment(number, 0))
+
+    def say(self, data: EventData, known: datetime, valid: datetime) -> None:
+        """One input."""
+        self._now = max(self._now, known)
+        self._number += 1
+        event = Event(
+            id=f"input-{self._number}",
+            site="dam",
+            source="story",
+            valid_time=valid,
+            available_at=known,
+            processed_at=known,
+            data=data,
+            number=self._number,
+        )
+        given = Input(event, len(self.inputs) + 1, self._now)
+        self.ledger, outcomes = self.stage.handle(self.ledger, given)
+        self.inputs.append(given)
+        self.outcomes += outcomes
 
     def closed(self, first: int, last: int, **facts: Any) -> None:
         """Close each day on the morning after it."""
@@ -143,6 +158,23 @@ class Story:
         return [o.data for o in self.outcomes if isinstance(o.data, AlertChanged)]
 
     @property
+    def handled(self) -> list[AlertHandled]:
+        return [o.data for o in self.outcomes if isinstance(o.data, AlertHandled)]
+
+    @property
+    def open_deadlines(self) -> list[Deadline]:
+        """Rows that are written and not done, earliest first."""
+        done = set(self.ledger.done_deadlines)
+        rows = [row for row in self.ledger.deadlines if row.id not in done]
+        return sorted(rows, key=lambda row: (row.due, row.id))
+
+    def wait(self, until: datetime) -> None:
+        """Let every deadline pass that is due by then, as the scheduler does."""
+        while (rows := self.open_deadlines) and rows[0].due <= until:
+            row = rows[0]
+            self.say(DeadlinePassed(deadline=row.id, due=row.due), row.due, row.due)
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         return [json.loads(row.body)["facts"] for row in self.ledger.decisions]
 
@@ -158,15 +190,22 @@ class Story:
         by_id = {row.id: row.recipient for row in queued}
         sent = self.messages()[self._said :]
         self._said += len(sent)
-        said = [
-            f"{by_id[m.id]}: {m.unit} {m.level if m.kind == 'level' else m.coverage}" for m in sent
-        ]
+        said = [f"{by_id[m.id]}: {m.unit} {_what(m)}" for m in sent]
         assert sorted(said) == sorted(expected)
         return sent
 
     def drops(self) -> list[tuple[str, str]]:
         """Stage and reason of every drop of the last decision."""
         return [(drop["stage"], drop["reason"]) for drop in self.rows[-1]["dropped"]]
+
+
+def _what(message: Message) -> str:
+    """`red` or `blind`; with the kind before it where it is another: `review red`."""
+    if message.kind == "coverage":
+        return message.coverage
+    review = f" {message.under_review}?" if message.under_review else ""
+    kind = "" if message.kind == "level" else f"{message.kind} "
+    return f"{kind}{message.level}{review}"
 
 
 # Inputs of a story
@@ -238,20 +277,46 @@ def epoch(
 def evidence(number: int, levels: dict[str, str]) -> Evidence:
     rates = np.array([[-mm_d_from_mm_yr(RATES[level]) for level in levels.values()]])
     nothing = np.full(rates.shape, np.nan)
-    return Evidence(
-        units=tuple(levels),
-        epoch_day=np.array([(day(number) - date(1970, 1, 1)).days]),
-        innovation_z=np.zeros(rates.shape),
-        velocity_mm_d=rates,
-        velocity_sd_mm_d=np.full(rates.shape, 1e-4),
-        acceleration_mm_d2=nothing,
-        acceleration_sd_mm_d2=nothing,
-        out_of_range=np.zeros(rates.shape, dtype=bool),
-        los_factor=np.full(rates.shape[1], np.nan),
-        point_unit=np.zeros(0, dtype=np.int64),
-        point_velocity_mm_d=np.zeros((3, 0)),
-        point_velocity_sd_mm_d=np.zeros((3, 0)),
-    )
+    arrays: dict[str, Any] = {
+        "epoch_day": np.array([(day(number) - date(1970, 1, 1)).days]),
+        "innovation_z": np.zeros(rates.shape),
+        "velocity_mm_d": rates,
+        "velocity_sd_mm_d": np.full(rates.shape, 1e-4),
+        "acceleration_mm_d2": nothing,
+        "acceleration_sd_mm_d2": nothing,
+        "out_of_range": np.zeros(rates.shape, dtype=bool),
+        "los_factor": np.full(rates.shape[1], np.nan),
+        "point_unit": np.zeros(0, dtype=np.int64),
+        "point_velocity_mm_d": np.zeros((3, 0)),
+        "point_velocity_sd_mm_d": np.zeros((3, 0)),
+    }
+    return Evidence(units=tuple(levels), **{**not_said(arrays), **arrays})
+
+
+def drivers(number: int, level: str | None, *units: str) -> Make:
+    """Water of day `number`, for which the rule on rain asks for `level`; None: rain not known.
+
+    Of the toe, or of `units`; as inference says it.
+    """
+
+    def make(story: Story, today: int) -> StateUpdated:
+        last = (day(number) - date(1970, 1, 1)).days
+        water = dataclasses.replace(
+            evidence(number, dict.fromkeys(units or ("toe",), "blue")),
+            driver_day=np.array([last - 1, last]),
+            rain_mm=np.array([0.0, RATES[level] if level else np.nan]),
+            level_m=np.full(2, np.nan),
+        )
+        return StateUpdated(
+            reason="day",
+            track=None,
+            epoch=None,
+            seq=300 + number,
+            units=(),
+            evidence=story.artifacts.put(pack_evidence(water)),
+        )
+
+    return make
 
 
 def closed(
@@ -275,7 +340,14 @@ def closed(
 
 
 def operator(
-    command: str, *, unit: str | None = "toe", until: datetime | None = None, who: str = "li"
+    command: str,
+    *,
+    unit: str | None = "toe",
+    until: datetime | None = None,
+    who: str = "li",
+    reason: str = "works at the toe",
+    to: str = "",
+    level: str | None = None,
 ) -> Make:
     def make(story: Story, number: int) -> OperatorCommanded:
         return msgspec.convert(
@@ -283,8 +355,10 @@ def operator(
                 "command": command,
                 "operator": who,
                 "unit": unit,
-                "reason": "works at the toe",
+                "reason": reason,
                 "until": until,
+                "to": to,
+                "level": level,
             },
             OperatorCommanded,
         )
@@ -292,11 +366,11 @@ def operator(
     return make
 
 
-def deadline_passed() -> Make:
-    """The last deadline that was written is due."""
+def deadline_passed(place: int = -1) -> Make:
+    """The last deadline that was written is due, or the one at `place`."""
 
     def make(story: Story, number: int) -> DeadlinePassed:
-        row = story.ledger.deadlines[-1]
+        row = story.ledger.deadlines[place]
         return DeadlinePassed(deadline=row.id, due=row.due)
 
     return make

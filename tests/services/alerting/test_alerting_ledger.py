@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import random
 from functools import cache
 from pathlib import Path
@@ -27,7 +29,7 @@ from core.events import Event, RainfallObserved, identity
 from core.ledger import LedgerState, canonical, open_ledger
 from core.stage import Bookmark, Input, Outcome, SiteStore, Stage
 from services.alerting.service import AlertingStage
-from services.alerting.state import SiteAlerts, decode_state, encode_state
+from services.alerting.state import STATE_VERSION, SiteAlerts, decode_state, encode_state
 
 
 @cache
@@ -166,7 +168,7 @@ def test_state_comes_back_as_it_went() -> None:
 
 def test_a_newer_state_is_not_read() -> None:
     with pytest.raises(NewerVersionError):
-        decode_state(canonical({"version": 2, "units": 3}))
+        decode_state(canonical({"version": STATE_VERSION + 1, "units": 3}))
     with pytest.raises(BadInputError):
         decode_state("[]")
 
@@ -176,3 +178,50 @@ def test_events_of_other_inboxes_are_bad_input() -> None:
     rain = RainfallObserved(feed="gsod", station="1", day=moment(0).date(), rain_mm=1.0)
     with pytest.raises(BadInputError, match="alerting does not read rainfall-observed"):
         story.at(0, lambda *_: rain)
+
+
+def first_version(story: Story) -> str:
+    """The state of a story as version 1 wrote it: without all that came since."""
+    tree = json.loads(story.ledger.state or "")
+    since = {
+        *("case", "held", "drivers_floor", "drivers_asked", "drivers_judged", "calm_days"),
+        *("cause", "coverage_facts"),
+    }
+    tree["units"] = {
+        name: {key: value for key, value in unit.items() if key not in since}
+        for name, unit in tree["units"].items()
+    }
+    for unit in tree["units"].values():
+        unit["told"] = {
+            who: {key: known[key] for key in ("level", "coverage")}
+            for who, known in unit["told"].items()
+        }
+    gone = {"evidence", "mailboxes"}
+    return canonical({k: v for k, v in tree.items() if k not in gone} | {"version": 1})
+
+
+def test_a_state_of_version_1_goes_on_and_tells_nothing_again(tmp_path: Path) -> None:
+    story = Story()
+    story.at(0, epoch(0, toe="orange"), operator("acknowledge"))
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    old = ledger.site("dam", 1)
+    state = dataclasses.replace(old.open().state, state=first_version(story))
+    old.commit(state, mark(story.inputs[-1]), [], [])
+    old.close()
+    held = AlertingStage(ledger, story.artifacts).store("dam").open()
+    assert decode_state(held.state.state) == decode_state(first_version(story))
+    story.ledger = held.state
+    story.at(1, epoch(1, toe="orange"))
+    case = story.state.units["toe"].open_case
+    assert case is not None
+    assert case.id == f"dam.toe.{len(story.inputs)}"
+    assert (case.opened, case.owner, story.ledger.notifications) == (moment(1), "li", ())
+    assert len(story.rows) == 1
+    story.closed(0, 3)
+    assert story.ledger.notifications == ()
+    for number in (4, 5, 6):
+        story.at(number, epoch(number, toe="blue"))
+        story.closed(number, number)
+    (message,) = story.messages()
+    assert (message.level, message.previous_level, message.alert) == ("blue", "orange", case.id)
+    ledger.close()

@@ -78,7 +78,7 @@ def numbered(n: int) -> int:
 def test_what_a_filter_was_given_makes_its_history_again(state: SiteState) -> None:
     track = state.tracks["A44"]
     noise = state.site.noise
-    seen, variance = given_to_units(track), figure(track, "seen_sd_mm") ** 2
+    seen, variance = given_to_units(track)[0], figure(track, "seen_sd_mm") ** 2
     motion = start(seen[0], variance[0], velocity_sd_mm_d=noise.velocity_prior_sd_mm_d)
     for row in range(1, len(track.days)):
         motion = carry(motion, track.days[row] - track.days[row - 1], noise.rate_walk_mm2_d3)

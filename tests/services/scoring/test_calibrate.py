@@ -10,9 +10,13 @@ import pytest
 from core.twin import SEED_RANGES
 from services.alerting.thresholds import load_table
 from services.scoring import calibrate, table
-from services.scoring.calibrate import QUICK, SHIPPED, Counts, pool_of, table_bytes
+from services.scoring.calibrate import SHIPPED, table_bytes
+from services.scoring.held_out import held_out
+from services.scoring.held_out_page import as_json, markdown, tables
 from services.scoring.pool import NOISE, YEARS
+from services.scoring.pools import QUICK, Counts, calibration_pools, held_out_pools
 from services.scoring.table import printed, score_rules
+from services.scoring.voters import MOTION, ON_WATER
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,12 @@ def shipped() -> dict[str, Any]:
 
 def test_a_table_can_be_loaded_and_its_levels_rise(made: Path) -> None:
     loaded = load_table(made.read_bytes())
-    assert set(loaded.rules) == {"velocity", "cusum"}
+    assert loaded.rules
+    named = {name.removesuffix(" without water") for name in loaded.rules}
+    assert named <= set(MOTION)
+    assert {n for n in loaded.rules if n.endswith(" without water")} <= {
+        f"{n} without water" for n in ON_WATER
+    }
     for limits in loaded.rules.values():
         assert 0 < limits.yellow <= limits.orange <= limits.red < np.inf
 
@@ -45,10 +54,37 @@ def test_a_quick_table_never_replaces_the_shipped_one(capsys: pytest.CaptureFixt
 
 
 def test_calibration_keeps_to_its_own_seeds() -> None:
-    pool = pool_of(Counts(2, 2, 2, 4), SEED_RANGES["calibration"])
-    assert len(pool) == 10
+    pool, dry = calibration_pools(Counts(2, 2, 2, 4), ("gauges", "none"))
+    assert len(pool) == len(dry) == 10
     assert len(set(pool.seeds)) == 10
     assert set(pool.seeds) <= set(SEED_RANGES["calibration"])
+    assert set(pool.hydrology_family) == {"diffusion"}
+    assert np.isnan(dry.evidence.rain_mm).all()
+    np.testing.assert_array_equal(pool.evidence.velocity_mm_d, dry.evidence.velocity_mm_d)
+    used = pool.usable
+    assert (pool.evidence.excess_mm_d[used] != dry.evidence.excess_mm_d[used]).mean() > 0.9
+
+
+def test_the_held_out_test_has_seeds_of_its_own_and_both_hydrology_families() -> None:
+    (pool,) = held_out_pools(Counts(2, 2, 2, 4))
+    assert set(pool.seeds) <= set(SEED_RANGES["test"])
+    assert set(pool.hydrology_family) == {"diffusion", "buckets"}
+    assert set(pool.runaway_family[pool.kind == "failing"]) == {"voight", "weakening"}
+
+
+def test_the_page_of_the_held_out_test_tells_every_figure(made: Path) -> None:
+    found = held_out(made.read_bytes(), Counts(8, 2, 2, 8))
+    page = markdown(found, ("one core",), {"orange": 11}, 1.0)
+    for name in ("slopewatch, orange", "two-epoch velocity", "always on", "never on", *MOTION):
+        assert name in page
+    assert "no real failure was used" in page
+    always = next(row for row in found.rows if row.name == "always on")
+    never = next(row for row in found.rows if row.name == "never on")
+    assert always.whole.alarm_share["all"] == 1.0
+    assert always.whole.detection[14].value == never.whole.detection[14].value == 0.0
+    assert sum(found.failures.values()) == never.whole.failures
+    assert all(len(row) == len(table.columns) for table in tables(found) for row in table.rows)
+    assert json.loads(as_json(found))["version"] == found.version
 
 
 def test_the_shipped_table_was_made_with_the_filter_in_use() -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,25 +13,34 @@ from hypothesis.extra.numpy import arrays
 from core.events import LEVELS, UnitState, Vote
 from core.evidence import Evidence
 from services.alerting.decide import is_fresh, observed, voted
-from services.alerting.rule import votes_of, with_data
-from services.alerting.rules import cusum, velocity
+from services.alerting.rule import votes_of
 from services.alerting.state import UnitAlert
 from services.alerting.thresholds import Limits, ThresholdTable
 from services.scoring.comparators import own_season_statistic, two_epoch_statistic
 from services.scoring.levels import (
     ORANGE,
-    cusum_statistic,
     fresh_epochs,
     levels_over_time,
     or_out_of_range,
     rule_levels,
-    shipped_rules,
     statistic_levels,
-    velocity_statistic,
 )
 from services.scoring.pool import Pool
+from services.scoring.voters import CONTEXT, MOTION, statistic, voting_rules
 
-LIMITS = Limits(100.0, 300.0, 500.0)
+LIMITS = {
+    "velocity": Limits(100.0, 300.0, 500.0),
+    "excess": Limits(5.0, 30.0, 100.0),
+    "cusum": Limits(2.0, 4.0, 6.0),
+    "edetector": Limits(1.0, 2.0, 3.0),
+    "acceleration": Limits(0.5, 1.0, 2.0),
+    "failure_time": Limits(0.1, 0.5, 1.0),
+    "change_point": Limits(2.0, 3.0, 4.0),
+    "forecast_residual": Limits(0.5, 1.0, 1.5),
+    "rain": Limits(0.3, 0.6, 0.9),
+    "level": Limits(0.3, 0.6, 0.9),
+}
+TABLE = ThresholdTable("t", LIMITS)
 EPOCHS = 25
 
 
@@ -80,36 +90,26 @@ def test_out_of_range_and_padding_are_not_fresh(pool: Pool) -> None:
     assert fresh.mean() > 0.8
 
 
-def test_the_statistics_ask_for_what_the_rules_ask_for(pool: Pool) -> None:
-    rate = velocity_statistic(pool)
-    far = np.abs(rate[..., None] - np.array(LIMITS)).min(axis=-1) > 1e-6
-    wanted = velocity.velocity_levels(
-        pool.evidence.velocity_mm_d,
-        pool.evidence.velocity_sd_mm_d,
-        pool.evidence.los_factor,
-        with_data(pool.evidence),
-        LIMITS,
-        velocity.Settings(),
-    )[..., 0]
-    asked = sum((rate >= limit).astype(int) for limit in LIMITS)
+@pytest.mark.parametrize("rule", [*MOTION, *CONTEXT])
+def test_a_statistic_asks_for_what_its_rule_asks_for(pool: Pool, rule: str) -> None:
+    values, limits = statistic(pool, rule), np.array(LIMITS[rule])
+    with np.errstate(invalid="ignore"):
+        far = ~(np.abs(values[..., None] - limits).min(axis=-1) < 1e-6)
+    asked = sum((values >= limit).astype(int) for limit in limits)
+    (opened,) = voting_rules(TABLE, [rule])
+    wanted = opened.levels(pool.evidence)[..., 0]
     np.testing.assert_array_equal(asked[far], wanted[far])
-    assert set(wanted.ravel()) == {0, 1, 2, 3}
-
-    limits = Limits(2.0, 4.0, 6.0)
-    rule = cusum.open(cusum.Settings(), ThresholdTable("t", {"cusum": limits}))
-    total = cusum_statistic(pool)
-    asked = sum((total >= limit).astype(int) for limit in limits)
-    np.testing.assert_array_equal(asked, rule.levels(pool.evidence)[..., 0])
+    assert len(set(wanted.ravel())) > 1
 
 
-def test_the_rules_together_ask_for_the_higher_of_both(pool: Pool) -> None:
-    table = ThresholdTable("t", {"velocity": LIMITS, "cusum": Limits(2.0, 4.0, 6.0)})
-    both = rule_levels(pool, shipped_rules(table))
-    for rule in shipped_rules(table):
+def test_the_rules_together_ask_for_the_highest(pool: Pool) -> None:
+    rules = voting_rules(TABLE, MOTION[:3])
+    together = rule_levels(pool, rules)
+    for rule in rules:
         alone = rule_levels(pool, [rule])
-        assert ((both >= alone) | (alone == 0)).mean() > 0.99
-    fast = statistic_levels(velocity_statistic(pool), fresh_epochs(pool), LIMITS)
-    np.testing.assert_array_equal(fast, rule_levels(pool, shipped_rules(table)[:1]))
+        assert ((together >= alone) | (alone == 0)).mean() > 0.99
+    fast = statistic_levels(statistic(pool, "velocity"), fresh_epochs(pool), LIMITS["velocity"])
+    np.testing.assert_array_equal(fast, rule_levels(pool, rules[:1]))
 
 
 def test_out_of_range_counts_as_orange_where_asked(pool: Pool) -> None:
@@ -140,25 +140,22 @@ def test_own_seasons_need_a_past_season(pool: Pool) -> None:
 def site_evidence(pool: Pool, site: int, epochs: int) -> Evidence:
     """What the service would have of one site after this many epochs."""
     whole = pool.evidence
-    first = {
-        name: getattr(whole, name)[site, :epochs]
-        for name in (
-            "epoch_day",
-            "innovation_z",
-            "velocity_mm_d",
-            "velocity_sd_mm_d",
-            "acceleration_mm_d2",
-            "acceleration_sd_mm_d2",
-            "out_of_range",
-        )
-    }
-    return replace(whole, los_factor=whole.los_factor[site], **first)
+    kept: dict[str, Any] = {}
+    for field in fields(Evidence):
+        values = getattr(whole, field.name)
+        if field.name in ("los_factor", "driver_day", "rain_mm", "level_m"):
+            kept[field.name] = values[site]
+        elif field.name != "units" and not field.name.startswith("point_"):
+            kept[field.name] = values[site, :epochs]
+    last = int(kept["epoch_day"][-1])
+    for name in ("driver_day", "rain_mm", "level_m"):
+        kept[name] = kept[name][: last + 1]
+    return replace(whole, **kept)
 
 
 @pytest.mark.parametrize("site", [0, 12, 25, 31])
 def test_levels_are_those_of_the_service_epoch_by_epoch(pool: Pool, site: int) -> None:
-    table = ThresholdTable("t", {"velocity": LIMITS, "cusum": Limits(2.0, 4.0, 6.0)})
-    rules = shipped_rules(table)
+    rules = voting_rules(TABLE, MOTION)
     wanted = rule_levels(pool, rules)[site]
     unit, now = UnitAlert(), datetime(2024, 1, 1, tzinfo=UTC)
     for number in range(1, int(pool.usable[site].sum()) + 1):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,12 @@ from core.events import ArtifactRef
 from core.evidence import unpack_evidence
 from core.settings import Noise, Site
 from core.twin import Kind, Observed, Truth, observe, simulate
+from services.inference.evidence import evidence_of
+from services.inference.issuing.archive import DriverRecord
 from services.inference.points import Points
+from services.inference.state import DriverRow, nanoseconds
 from services.inference.timeseries.motion import Layout
 from services.inference.track import Entry, Track, Values, add_epoch, new_track
-from services.inference.unit_states import evidence_of
 from services.scoring.pool import (
     FLANK_PIXELS,
     NOISE,
@@ -30,6 +34,32 @@ SITE = Site.model_validate(
         "noise": NOISE.model_dump(),
     }
 )
+
+
+LATER = nanoseconds(datetime(2100, 1, 1, tzinfo=UTC))
+COMPARED = (
+    *("innovation_z", "velocity_mm_d", "velocity_sd_mm_d", "out_of_range"),
+    *(
+        "observed_mm",
+        "observed_sd_mm",
+        "forecast_z",
+        "conditioned_z",
+        "expected_mm_d",
+        "excess_mm_d",
+    ),
+    *("excess_sd_mm_d", "excess_change_mm_d2", "excess_change_sd_mm_d2"),
+)
+
+
+def readings_of(seen: Observed, site: int) -> DriverRecord:
+    """Rain and level of a site as the service archives them, known at once."""
+    return DriverRecord(
+        [
+            DriverRow(quantity, "gauge", day, float(value), 0, 0, day, 0)
+            for quantity, values in (("rain", seen.gauge_mm), ("level", seen.level_m))
+            for day, value in enumerate(values[site])
+        ]
+    )
 
 
 def points_of(truth: Truth, site: int, layout: Layout) -> Points:
@@ -68,9 +98,9 @@ def test_a_site_in_a_pool_is_the_site_in_the_service_to_the_bit(kind: Kind) -> N
     for site in range(5):
         track = through_the_service(truth, seen, site)
         used = pool.usable[site]
-        evidence = unpack_evidence(evidence_of(track, SITE))
+        evidence = unpack_evidence(evidence_of(track, SITE, readings_of(seen, site), LATER))
         np.testing.assert_array_equal(pool.evidence.epoch_day[site, used], evidence.epoch_day)
-        for name in ("innovation_z", "velocity_mm_d", "velocity_sd_mm_d", "out_of_range"):
+        for name in COMPARED:
             batched = getattr(pool.evidence, name)[site, used]
             np.testing.assert_array_equal(batched, getattr(evidence, name), err_msg=name)
         np.testing.assert_array_equal(pool.evidence.los_factor[site], evidence.los_factor)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from notifying import KEY, Script, message, smtp_server
+from picturing import pictured
 from pydantic import ValidationError
 
+from core.artifacts import FileArtifacts, MemoryArtifacts
 from core.errors import SettingsError
 from core.settings import Service, Smtp
 from services.alerting.notifier import DeliveryError, RecipientGoneError
@@ -27,6 +31,19 @@ def notifier(port: int, to: tuple[str, ...] = TO, **smtp: Any) -> plugin.Email:
     values = {"security": "none", "sender": "watch@slopes.example.org", "timeout_s": 2.0, **smtp}
     service = Service(smtp=Smtp(port=port, **values))
     return plugin.open(plugin.Settings(to=to), service)
+
+
+def pictured_mail(
+    tmp_path: Path, sink: SmtpSink, language: str = "en", *, is_stored: bool = True, **changes: Any
+) -> EmailMessage:
+    """The mail of a message whose artifacts lie in a folder, or are lost."""
+    artifacts = FileArtifacts(tmp_path / "artifacts")
+    told = pictured(artifacts if is_stored else MemoryArtifacts(), **changes)
+    smtp = Smtp(port=sink.port, security="none", sender="watch@slopes.example.org")
+    service = Service(smtp=smtp, data=tmp_path)
+    plugin.open(plugin.Settings(to=TO), service, language).send(told, KEY)
+    (mail,) = sink.messages()
+    return mail
 
 
 def failure(answers: dict[str, list[str | float | None]], **smtp: Any) -> DeliveryError:
@@ -58,14 +75,86 @@ def test_the_boundary_stands_plainly_in_one_header(sink: SmtpSink) -> None:
     assert line.strip().startswith('boundary="=_')
 
 
+def test_the_boundaries_of_a_mail_with_pictures_differ(tmp_path: Path, sink: SmtpSink) -> None:
+    mail = pictured_mail(tmp_path, sink)
+    _, related = mail.iter_parts()
+    assert mail.get_boundary() != related.get_boundary()
+    assert all(str(one.get_boundary()).startswith("=_") for one in (mail, related))
+
+
+def test_pictures_lie_inside_the_html_by_content_id(tmp_path: Path, sink: SmtpSink) -> None:
+    mail = pictured_mail(tmp_path, sink)
+    assert mail.get_content_type() == "multipart/alternative"
+    text, related = mail.iter_parts()
+    assert text.get_content_type() == "text/plain"
+    assert related.get_content_type() == "multipart/related"
+    html, *images = related.iter_parts()
+    assert html.get_content_type() == "text/html"
+    named = re.findall(r'src="cid:([^"]+)" alt="([^"]{40,})"', html.get_content())
+    assert [f"<{cid}>" for cid, _ in named] == [one["Content-ID"] for one in images]
+    assert [one.get_filename() for one in images] == ["map.png", "curve.png"]
+    assert all(one.get_content_disposition() == "inline" for one in images)
+    assert all(one.get_content().startswith(b"\x89PNG") for one in images)
+    assert "Map of 3 slope units." in text.get_content()
+    assert len(mail.as_bytes()) < 300_000
+    assert mail["Message-ID"] == f"<{KEY}@slopes.example.org>"
+
+
+def test_a_mail_without_its_artifacts_says_so_and_goes_out(tmp_path: Path, sink: SmtpSink) -> None:
+    mail = pictured_mail(tmp_path, sink, is_stored=False, level="red")
+    text, html = mail.iter_parts()
+    assert html.get_content_type() == "text/html"
+    assert "No map: what it is drawn from is out of reach." in text.get_content()
+    assert "No curve: what it is drawn from is out of reach." in html.get_content()
+    assert "<img" not in html.get_content()
+    assert mail["Importance"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("language", "tag", "word"),
+    [("en", "en", "ORANGE"), ("es", "es", "NARANJA"), ("zh", "zh-Hans", "橙色")],
+)
+def test_the_mail_speaks_the_recipients_language(
+    tmp_path: Path, sink: SmtpSink, language: str, tag: str, word: str
+) -> None:
+    mail = pictured_mail(tmp_path, sink, language, is_stored=False)
+    assert mail["Content-Language"] == tag
+    assert word in mail["Subject"]
+    text, html = mail.iter_parts()
+    assert word in text.get_content()
+    assert f'<html lang="{tag}">' in html.get_content()
+
+
+def test_an_unknown_language_is_said_at_once() -> None:
+    with pytest.raises(SettingsError, match="no language named 'xx'; known: en, es, zh"):
+        plugin.open(plugin.Settings(to=TO), Service(), "xx")
+
+
+def test_the_same_message_makes_the_same_mail(tmp_path: Path, sink: SmtpSink) -> None:
+    artifacts = FileArtifacts(tmp_path / "artifacts")
+    told = pictured(artifacts)
+    service = Service(smtp=Smtp(port=sink.port, security="none"), data=tmp_path)
+    email = plugin.open(plugin.Settings(to=TO), service)
+    first, again = (email._compose(told, KEY) for _ in range(2))
+    del first["Date"], again["Date"]
+    assert first.as_bytes() == again.as_bytes()
+
+
 def test_only_a_real_alarm_is_marked_as_important(sink: SmtpSink) -> None:
     email = notifier(sink.port)
     email.send(message(level="red"), "1" * 32)
     email.send(message(level="red", simulated=True), "2" * 32)
+    email.send(message(level="red", status="exercise"), "3" * 32)
+    email.send(message(level="red", kind="drill"), "4" * 32)
+    email.send(message(kind="review", under_review="red"), "5" * 32)
     marks = {mail["Subject"]: mail["Importance"] for mail in sink.messages()}
     assert marks == {
         "RED alarm (was YELLOW): Toe, Xinpu landslide": "high",
         "SIMULATED: RED alarm (was YELLOW): Toe, Xinpu landslide": None,
+        "EXERCISE: RED alarm (was YELLOW): Toe, Xinpu landslide": None,
+        "EXERCISE: RED alarm: Toe, Xinpu landslide": None,
+        "TO REVIEW, RED alarm not yet released (told so far: ORANGE warning): Toe, Xinpu "
+        "landslide": "high",
     }
 
 

@@ -19,6 +19,7 @@ from core.ledger.ledger import Ledger
 from core.settings import Service, Smtp
 from core.stage import Bookmark
 from core.telemetry import Telemetry
+from services.alerting.delivery import Resolve
 from services.alerting.message import Message
 from services.alerting.notifier import DeliveryError, Notifier, Receipt, RecipientGoneError
 from services.alerting.notifiers import email
@@ -90,11 +91,17 @@ def queue(ledger: Ledger, *rows: tuple[str, str], **changes: Any) -> None:
 class Rig:
     """A sender with stubs for recipients."""
 
-    def __init__(self, ledger: Any, stubs: dict[str, Notifier], **options: Any) -> None:
+    def __init__(
+        self,
+        ledger: Any,
+        stubs: dict[str, Notifier],
+        resolve: Resolve | None = None,
+        **options: Any,
+    ) -> None:
         self.telemetry = Telemetry()
         self.sender = Sender(
             ledger,
-            lambda _, recipient: stubs[recipient],
+            resolve or (lambda _, recipient: stubs[recipient]),
             self.telemetry,
             **{"jitter": lambda: 0.0, **options},
         )
@@ -186,7 +193,7 @@ def test_only_a_recipient_that_is_gone_is_final(ledger: Ledger, rig: Callable[..
         ValueError("a bug"),
     ],
 )
-def test_what_somebody_must_mend_is_tried_for_a_day_and_said_each_time(
+def test_what_somebody_must_mend_is_tried_on_and_said_loudly_at_once_and_when_dead(
     ledger: Ledger, rig: Callable[..., Rig], fault: Exception
 ) -> None:
     def broken(key: str) -> Receipt:
@@ -202,21 +209,27 @@ def test_what_somebody_must_mend_is_tried_for_a_day_and_said_each_time(
             tries += 1
             assert row_of(ledger, "n1").outcome == "queued"
             now = row_of(ledger, "n1").not_before
-    assert [log["log_level"] for log in logs] == ["error"] * tries
-    assert all("mend" in log["event"] and log["reason"] for log in logs)
+    loud = [log for log in logs if log["log_level"] == "error"]
+    assert ["mend" in log["event"] and bool(log["reason"]) for log in loud] == [True, True]
+    assert "cannot be reached" in loud[1]["event"]
+    assert sum(log["log_level"] == "info" for log in logs) == tries - 1
     assert tries > 90
     stub.behaviour = lambda key: Receipt("ok")
     one.sender.step(now)
     assert (stub.sent, row_of(ledger, "n1").outcome) == (["n1"], "sent")
 
 
-def test_what_nobody_mends_is_given_up_after_a_day(ledger: Ledger, rig: Callable[..., Rig]) -> None:
+def test_what_nobody_mends_is_given_up_after_a_week(
+    ledger: Ledger, rig: Callable[..., Rig]
+) -> None:
     queue(ledger, ("n1", "x"))
     one = rig(ledger, {"x": Stub(refuse(retryable=False))})
     one.sender.step(NOW)
-    one.sender.step(NOW + timedelta(hours=24))
+    one.sender.step(NOW + timedelta(days=6, hours=23))
+    assert row_of(ledger, "n1").outcome == "queued"
+    one.sender.step(NOW + timedelta(days=7))
     assert row_of(ledger, "n1").outcome == "failed"
-    assert ledger.attempts("n1")[-1].detail == "the server says no; given up after 1 day, 0:00:00"
+    assert ledger.attempts("n1")[-1].detail == "the server says no; given up after 7 days, 0:00:00"
 
 
 def test_what_passes_by_itself_is_only_a_warning(ledger: Ledger, rig: Callable[..., Rig]) -> None:
@@ -306,8 +319,7 @@ def test_missing_recipient_and_broken_plugin_cost_only_themselves(
             raise RecipientGoneError(f"site {site} has no recipient {recipient!r} (any more)")
         return stubs[recipient]
 
-    one = rig(ledger, {})
-    one.sender._resolve = resolve
+    one = rig(ledger, {}, resolve)
     with structlog.testing.capture_logs() as logs:
         one.sender.step(NOW)
     assert one.counts() == {"failed": 1, "retried": 1, "sent": 1}
@@ -439,7 +451,7 @@ def test_a_claim_that_a_stop_overtakes_is_as_if_it_had_not_been(
     one = rig(ledger, {"x": stub})
     (row,) = ledger.due_notifications(NOW, 9, "claim", 60)
     one.sender._closing.set()
-    assert one.sender._deliver(row, NOW) == 0
+    assert one.sender._delivery.turn(row, NOW, []) == 0
     left = row_of(ledger, "n1")
     assert (left.outcome, left.claims, left.attempts, left.lease_owner) == ("queued", 0, 0, None)
     assert stub.sent == []
@@ -524,14 +536,13 @@ def test_who_lost_its_claim_on_the_way_does_not_send(
 ) -> None:
     queue(ledger, ("n1", "x"))
     stopped, stub = Stub(), Stub()
-    one, other = rig(ledger, {}), rig(ledger, {"x": stub})
+    other = rig(ledger, {"x": stub})
 
     def resolve(site: str, recipient: str) -> Notifier:
         other.sender.step(NOW + timedelta(seconds=61))  # this process stood still that long
         return stopped
 
-    one.sender._resolve = resolve
-    one.sender.step(NOW)
+    rig(ledger, {}, resolve).sender.step(NOW)
     assert (stopped.sent, stub.sent) == ([], ["n1"])
     assert row_of(ledger, "n1").outcome == "sent"
 

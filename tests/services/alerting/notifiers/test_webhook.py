@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +35,8 @@ def sink(tmp_path: Path) -> Iterator[WebhookSink]:
 
 
 def notifier(url: str, **settings: Any) -> plugin.Webhook:
-    tree = plugin.Settings(url=url, secret_env="HOOK_SECRET", **settings)
+    values = {"secret_env": "HOOK_SECRET", "allow_private": True, **settings}
+    tree = plugin.Settings(url=url, **values)
     return plugin.open(tree, Service())
 
 
@@ -183,7 +185,9 @@ def test_bad_url_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_plain_http_is_for_this_machine(host: str) -> None:
-    assert plugin.fault_of_url(f"http://{host}:8080/x", insecure=False) is None
+    url = f"http://{host}:8080/x"
+    assert plugin.fault_of_url(url, insecure=False, allow_private=True) is None
+    assert "private network" in str(plugin.fault_of_url(url, insecure=False))
     assert plugin.fault_of_url("http://hooks.example.org/x", insecure=True) is None
 
 
@@ -202,7 +206,7 @@ def test_nothing_shown_holds_url_path_or_secret() -> None:
 def test_body_is_the_same_on_every_attempt_and_the_time_is_not() -> None:
     clock = ReplayClock(NOW)
     with http_server(200) as (url, posts):
-        settings = plugin.Settings(url=url, secret_env="HOOK_SECRET")
+        settings = plugin.Settings(url=url, secret_env="HOOK_SECRET", allow_private=True)
         hook = plugin.Webhook(url, settings, clock)
         hook.send(message(), KEY)
         clock.sleep(60)
@@ -216,11 +220,115 @@ def test_body_is_the_same_on_every_attempt_and_the_time_is_not() -> None:
 
 
 def test_unexpected_request_error_tells_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(url: str, **_: object) -> None:
+    def broken(_: object, url: str, **__: object) -> None:
         raise requests.exceptions.InvalidURL(f"cannot read {url}")
 
-    monkeypatch.setattr(requests, "post", broken)
+    monkeypatch.setattr(requests.Session, "post", broken)
     with pytest.raises(DeliveryError) as caught:
         notifier("https://hooks.example.org/s3cret-path").send(message(), KEY)
     assert "s3cret-path" not in str(caught.value)
     assert not caught.value.retryable
+
+
+class TestPrivateTargets:
+    """What only this service can reach is nobody's to knock at through it."""
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("127.0.0.1", "localhost", "x.localhost.", "10.0.0.7", "192.168.1.1", "172.16.0.1"),
+            *("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "0.0.0.0"),
+            *("[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:127.0.0.1]"),
+            *("[64:ff9b::a00:1]", "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255"),
+        ],
+    )
+    def test_said_by_number_or_name_are_refused_at_once(self, host: str) -> None:
+        with pytest.raises(ValidationError, match="allow_private"):
+            plugin.Settings(url=f"https://{host}/x")
+        assert plugin.Settings(url=f"https://{host}/x", allow_private=True)
+
+    @pytest.mark.parametrize(
+        "host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "ip6-localhost.example"]
+    )
+    def test_written_otherwise_are_refused_before_anything_is_sent(
+        self, host: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        resolve_to(monkeypatch, {"ip6-localhost.example": ["::1"]})
+        with http_server(200) as (url, posts):
+            port = url.split(":")[2].split("/")[0]
+            with pytest.raises(DeliveryError, match="private network") as caught:
+                notifier(
+                    f"http://{host}:{port}/s3cret-path", insecure=True, allow_private=False
+                ).send(message(), KEY)
+        assert not caught.value.retryable
+        assert "s3cret-path" not in str(caught.value)
+        assert posts == []
+
+    def test_one_private_address_among_several_is_enough(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        resolve_to(monkeypatch, {"hooks.example.org": ["93.184.215.14", "10.0.0.7"]})
+        with pytest.raises(DeliveryError, match="private network"):
+            notifier("https://hooks.example.org/", allow_private=False).send(message(), KEY)
+
+    def test_a_name_that_changes_after_the_check_gains_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked_up = resolve_to(
+            monkeypatch,
+            {"hooks.example.org": ["93.184.215.14"]},
+            then={"hooks.example.org": ["::1"]},
+        )
+        tried: list[object] = []
+
+        def connect(self: socket.socket, address: object) -> None:
+            tried.append(address)
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        with pytest.raises(DeliveryError, match="out of reach"):
+            notifier("https://hooks.example.org/", allow_private=False).send(message(), KEY)
+        assert tried == [("93.184.215.14", 443)]
+        assert looked_up == ["hooks.example.org"]
+
+    def test_a_redirect_leads_nowhere(self) -> None:
+        with http_server(200) as (inner, reached):
+            assert "not followed" in str(failure(302, {"Location": inner}))
+        assert reached == []
+
+    def test_a_proxy_of_the_environment_is_not_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with http_server(200) as (proxy, asked), http_server(200) as (url, posts):
+            for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+                monkeypatch.setenv(name, proxy)
+            monkeypatch.delenv("no_proxy", raising=False)
+            notifier(url).send(message(), KEY)
+        assert (len(posts), asked) == (1, [])
+
+
+def resolve_to(
+    monkeypatch: pytest.MonkeyPatch,
+    names: dict[str, list[str]],
+    then: dict[str, list[str]] | None = None,
+) -> list[str]:
+    """Look `names` up as given, from the second time on as `then`; gives what is looked up."""
+    looked_up: list[str] = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *args: Any, **more: Any) -> list[Any]:
+        if host not in names:
+            return real(host, port, *args, **more)
+        known = then if then and host in looked_up else names
+        looked_up.append(host)
+        return [
+            (socket.AF_INET6 if ":" in one else socket.AF_INET, 1, 6, "", (one, port))
+            for one in known[host]
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return looked_up
+
+
+def test_text_is_in_the_language_of_the_recipient() -> None:
+    english, spanish = (json.loads(plugin.body_of(message(), KEY, one)) for one in ("en", "es"))
+    assert english["subject"] != spanish["subject"]
+    assert english["message"] == spanish["message"]
