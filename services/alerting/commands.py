@@ -105,6 +105,7 @@ def _silenced(order: Order) -> Turn:
             operator=command.operator,
             level=unit.to_tell,
             reason=command.reason,
+            coverage=unit.coverage,
         )
         after[name] = replace(unit, silence=silence)
     return _turn(order, after, "silenced")._replace(deadlines=(row,))

@@ -42,16 +42,28 @@ class _Verdict(NamedTuple):
     facts: CoverageFacts
 
 
+class Judging(NamedTuple):
+    """How the rules look: down the slope alone, and why none of them can ask for a level, if so."""
+
+    downslope: bool = False
+    mute: str | None = None
+
+
 def assess(
-    sights: Mapping[str, Sight], closed: ClosedDay, repeat_days: int, *, downslope: bool = False
+    sights: Mapping[str, Sight],
+    closed: ClosedDay,
+    repeat_days: int,
+    judging: Judging = Judging(),  # noqa: B008
 ) -> View:
     """Coverage of one unit as of `closed.day`; the best of its tracks counts.
 
     Stale: not measured for more than 2 repeat intervals, or decorrelated at the last epoch; blind:
-    for more than 4, or never, or, where the rules judge `downslope` motion, in a line of sight
-    that hardly sees that.
+    for more than 4, or never, or, where the rules judge downslope motion, in a line of sight that
+    hardly sees that; and where no rule can ask for a level.
     """
     next_pass = expected_pass(closed, repeat_days)
+    if judging.mute:
+        return View("blind", judging.mute, next_pass, CoverageFacts(cause="no limit"))
     epochs = dict(closed.epochs)
     for track, sight in sights.items():
         epochs[track] = max(sight.epoch, epochs.get(track, sight.epoch))
@@ -60,7 +72,7 @@ def assess(
         return View("blind", reason, next_pass, facts)
     verdicts = [
         _Verdict("blind", f"{_ACROSS} on track {track}", CoverageFacts(cause="across", track=track))
-        if downslope and _across(sights.get(track))
+        if judging.downslope and _across(sights.get(track))
         else _track(track, sights.get(track), epochs[track], closed.day, repeat_days)
         for track in sorted(epochs)
     ]

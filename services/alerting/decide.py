@@ -10,10 +10,11 @@ import msgspec
 from msgspec.structs import replace
 
 from core.events import Coverage, Level, UnitState, Vote
+from core.geometry import LEAST_LOS_FACTOR
 from core.settings import rank
 from services.alerting.coverage import View
 from services.alerting.message import LevelCause, MessageKind
-from services.alerting.rule import DRIVERS_TRACK
+from services.alerting.rule import DRIVERS_TRACK, SHOWN_ONLY
 from services.alerting.state import Sight, UnitAlert
 
 FRESH_EPOCHS_TO_LOWER = 3
@@ -69,13 +70,19 @@ def is_fresh(
 ) -> bool:
     """Whether the epoch may lower the level of `unit`, as it was before the epoch.
 
-    It must be newer than the track's last, assimilated, and at least one rule must have been able
-    to judge it.
+    It must be newer than the track's last, assimilated, of a track that sees downslope motion where
+    that is known, and at least one rule that may ask for a level must have been able to judge it.
     """
     before = unit.sights.get(track)
     newer = before is None or epoch > before.epoch
     assimilated = _measures(seen) and not seen.out_of_range
-    return newer and assimilated and any(vote.calibrated for vote in votes)
+    judged = any(vote.calibrated and vote.rule not in SHOWN_ONLY for vote in votes)
+    return newer and assimilated and judged and not _looks_across(seen)
+
+
+def _looks_across(seen: UnitState | None) -> bool:
+    factor = seen.los_factor if seen else None
+    return factor is not None and abs(factor) < LEAST_LOS_FACTOR
 
 
 def _decorrelated(seen: UnitState | None) -> TypeGuard[UnitState]:

@@ -61,7 +61,7 @@ def is_due(unit: UnitAlert, plan: Plan | None) -> bool:
     case = unit.open_case
     if plan is None or case is None or rank(unit.level) < rank(plan.from_level):
         return False
-    if is_silenced("level", unit.under_review or unit.to_tell, unit.silence):
+    if is_silenced("level", unit.under_review or unit.to_tell, unit.coverage, unit.silence):
         return False
     return unit.acknowledged is None or case.draft is not None
 

@@ -50,7 +50,7 @@ def _waiting(
 ) -> dict[NewsKind, Waiting]:
     waiting = dict(unit.waiting)
     for kind in {*told.news.get(name, ()), *_due(name, unit, turn)}:
-        silenced = is_silenced(kind, gravity(kind, unit), unit.silence)
+        silenced = is_silenced(kind, gravity(kind, unit), unit.coverage, unit.silence)
         reason = hold_of(turn, hold, name, kind) or ("silenced" if silenced else None)
         earlier = None if kind in told.arisen.get(name, ()) else waiting.get(kind)
         waiting.pop(kind, None)

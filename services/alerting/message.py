@@ -33,6 +33,7 @@ CoverageCause = Literal[
     "no epoch",
     "no source",
     "no pass",
+    "no limit",
 ]
 """Why a unit is covered as it is. `across`: the line of sight hardly sees downslope motion;
 `no points`: never measured in the unit; `no epoch`, `no source`, `no pass`: nothing of the site."""

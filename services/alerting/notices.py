@@ -130,7 +130,7 @@ def _of_case(old: UnitAlert, new: UnitAlert, seq: int) -> set[NewsKind]:
 
 
 def _still_silenced(kind: NewsKind, unit: UnitAlert) -> bool:
-    return is_silenced(kind, gravity(kind, unit), unit.silence)
+    return is_silenced(kind, gravity(kind, unit), unit.coverage, unit.silence)
 
 
 def _sorted(news: Mapping[str, set[NewsKind]]) -> News:

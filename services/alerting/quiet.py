@@ -5,7 +5,7 @@ Both are functions of the input's moment and of what the site sent, so a replay 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -81,22 +81,32 @@ def posted(
     for recipient in recipients:
         box = mailboxes.get(recipient.id, Mailbox())
         if recipient.id in due:
-            box = replace(box, deadline=None)
+            box = replace(box, deadline=None, due=None)
         counts = recipient.most_a_day is not None
         moments = (*lately(box.sent, now), *[now] * sent.get(recipient.id, 0)) if counts else ()
-        waits = any(unit.held.get(recipient.id) for unit in units.values())
-        box = Mailbox(deadline=box.deadline if waits else None, sent=moments)
-        if waits and box.deadline is None:
-            row = _row(site, seq, recipient, _free_at(recipient, moments, now))
-            box = replace(box, deadline=row.id)
+        kept_by = {by for unit in units.values() for by in unit.held.get(recipient.id, {}).values()}
+        box = Mailbox(
+            deadline=box.deadline if kept_by else None,
+            due=box.due if kept_by else None,
+            sent=moments,
+        )
+        at = _free_at(recipient, moments, now, kept_by) if kept_by else now
+        if kept_by and (box.deadline is None or (box.due is not None and at < box.due)):
+            row = _row(site, seq, recipient, at)
+            box = replace(box, deadline=row.id, due=at)
             rows.append(row)
         if box != Mailbox():
             after[recipient.id] = box
     return Post(after, tuple(rows))
 
 
-def _free_at(recipient: Recipient, sent: Sequence[datetime], now: datetime) -> datetime:
+def _free_at(
+    recipient: Recipient, sent: Sequence[datetime], now: datetime, kept_by: Collection[str]
+) -> datetime:
+    """When the first of what is held may go: what quiet hours keep does not wait for a slot."""
     quiet, slot = quiet_until(recipient.quiet, now), slot_free_at(recipient, sent, now)
+    if "quiet" in kept_by:
+        return quiet or now
     return max(moment for moment in (quiet, slot, now) if moment is not None)
 
 

@@ -27,6 +27,8 @@ DEFAULT_RULES = tuple(
     )
 )
 """What votes, or is shown without a vote, at a site whose file names no rule."""
+SHOWN_ONLY = frozenset({"tangential_angle"})
+"""Rules that ask for no level, whatever they find."""
 DRIVERS_TRACK = "-"
 """Name under which the water of a closed day is judged."""
 
@@ -62,6 +64,19 @@ def open_rules(site: Site, table: ThresholdTable) -> tuple[Rule, ...]:
         settings = plugins.settings(RULES, plugin.model_dump(), f"{site.name} rules, {place}:")
         opened.append(plugins.load(RULES, plugin.kind).open(settings, table))
     return tuple(opened)
+
+
+def without_limits(rules: Sequence[Rule], table: ThresholdTable) -> str | None:
+    """Why no rule on motion can ask for a level under `table`; None where one can."""
+    limits = [
+        getattr(rule, name, Limits())
+        for rule in rules
+        if not rule.daily
+        for name in ("limits", "without_water")
+    ]
+    if not table.version or any(one.known for one in limits):
+        return None
+    return f"no rule of this site has a limit, in its file or in threshold table {table.version}"
 
 
 def votes_of(rules: Sequence[Rule], evidence: Evidence, track: str) -> dict[str, tuple[Vote, ...]]:
@@ -111,5 +126,6 @@ def uncalibrated(limits: Limits, table: ThresholdTable) -> str | None:
     """Why a rule without any threshold cannot vote; None when it has one."""
     if limits.known:
         return None
-    source = f"threshold table {table.version}" if table.version else "no threshold table is active"
-    return f"not calibrated: no threshold for this rule ({source})"
+    if not table.version:
+        return "not calibrated: no threshold table is active"
+    return f"no vote: threshold table {table.version} has no limit for this rule"

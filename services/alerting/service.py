@@ -36,11 +36,18 @@ from core.stage import Input, Outcome
 from services.alerting import decide
 from services.alerting.amending import revised
 from services.alerting.commands import obeyed
-from services.alerting.coverage import assess
+from services.alerting.coverage import Judging, assess
 from services.alerting.news import Terms, conclude, utc_day
 from services.alerting.passed import passed
 from services.alerting.reconfiguring import as_the_file_says
-from services.alerting.rule import DEFAULT_RULES, DRIVERS_TRACK, Rule, open_rules, votes_of
+from services.alerting.rule import (
+    DEFAULT_RULES,
+    DRIVERS_TRACK,
+    Rule,
+    open_rules,
+    votes_of,
+    without_limits,
+)
 from services.alerting.state import (
     STATE_VERSION,
     ClosedDay,
@@ -64,12 +71,17 @@ class Opened(NamedTuple):
     rules: tuple[Rule, ...]
     table: ThresholdTable
 
+    @property
+    def sight(self) -> Judging:
+        """What coverage hangs on beside the satellite."""
+        return Judging(judges_downslope(self.site), without_limits(self.rules, self.table))
+
 
 def judges_downslope(site: Site) -> bool:
-    """Whether the site's rules judge velocity, and only down the slope."""
+    """Whether the site's rules look down the slope alone: none of them names the line of sight."""
     rules = [plugin.model_dump() for plugin in site.rules or DEFAULT_RULES]
     judged = [rule.get("component") for rule in rules if rule["kind"] == "velocity"]
-    return bool(judged) and "los" not in judged
+    return "los" not in judged
 
 
 class AlertingStage:
@@ -153,7 +165,7 @@ class AlertingStage:
         track, epoch = data.track, data.epoch
         if track is None or epoch is None:
             raise BadInputError(f"state updated {given.event.id} names no track or no epoch")
-        votes, downslope = {}, judges_downslope(site)
+        votes, judging = {}, self._opened(before, given).sight
         if data.evidence is not None:
             evidence = unpack_evidence(self._artifacts.get(data.evidence))
             votes = votes_of(rules, evidence, track)
@@ -168,7 +180,7 @@ class AlertingStage:
                 )
                 unit = revised(old, unit, track, epoch, given.seq)
             if before.closed is not None:
-                view = assess(unit.sights, before.closed, site.repeat_days, downslope=downslope)
+                view = assess(unit.sights, before.closed, site.repeat_days, judging)
                 unit = decide.viewed(unit, view, max(epoch, before.closed.day), given.now)
             units[name] = unit
         return Turn(_with_evidence(before, track, data, units), _causes(data))
@@ -190,7 +202,8 @@ class AlertingStage:
         return Turn(_with_evidence(before, DRIVERS_TRACK, data, units), _causes(data))
 
     def _day(self, before: SiteAlerts, data: DayClosed, given: Input) -> Turn:
-        site = self._opened(before, given).site
+        opened = self._opened(before, given)
+        site, judging = opened.site, opened.sight
         if before.closed is not None and data.day <= before.closed.day:
             return Turn(before, {})
         closed = ClosedDay(
@@ -200,11 +213,10 @@ class AlertingStage:
             sources=data.sources,
             catching_up=data.catching_up,
         )
-        downslope = judges_downslope(site)
         units = {
             name: decide.viewed(
                 decide.calmed(unit, data.day, given.now),
-                assess(unit.sights, closed, site.repeat_days, downslope=downslope),
+                assess(unit.sights, closed, site.repeat_days, judging),
                 data.day,
                 given.now,
             )

@@ -118,17 +118,24 @@ Stage = Callable[[Notice, Scene], str | None]
 """The reason for which a notice goes no further, or None."""
 
 
-def is_silenced(kind: NoticeKind, level: Level, silence: Silence | None) -> bool:
-    """Whether a silence keeps news back; a level above the one it was laid on passes."""
+WORST_LAST: tuple[Coverage, ...] = ("watched", "stale", "blind", "out of range")
+
+
+def is_silenced(
+    kind: NoticeKind, level: Level, coverage: Coverage, silence: Silence | None
+) -> bool:
+    """Whether a silence keeps news back; what is worse than what it was laid on passes."""
     if silence is None:
         return False
-    return kind == "coverage" or rank(level) <= rank(silence.level)
+    if kind == "coverage":
+        return WORST_LAST.index(coverage) <= WORST_LAST.index(silence.coverage)
+    return rank(level) <= rank(silence.level)
 
 
 def mute(notice: Notice, scene: Scene) -> str | None:
     """An operator's silence."""
     silence = notice.silence
-    if silence is None or not is_silenced(notice.kind, notice.gravity, silence):
+    if silence is None or not is_silenced(notice.kind, notice.gravity, notice.coverage, silence):
         return None
     return f"silenced by {silence.operator} until {plain_date(silence.until.date())}"
 

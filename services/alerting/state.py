@@ -58,13 +58,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator's silence; news of a level above `level` passes it."""
+    """An operator's silence; news of a level above `level`, or of a worse `coverage`, passes it."""
 
     deadline: str
     until: datetime
     operator: str
     level: Level
     reason: str = ""
+    coverage: Coverage = "watched"
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,11 +155,12 @@ class ClosedDay(msgspec.Struct, frozen=True, kw_only=True):
 class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
     """What one recipient is waited for, and what they were sent lately.
 
-    `deadline`: row at whose moment what is held is tried again. `sent`: moments of the messages of
-    the last day, kept only where the recipient limits them.
+    `deadline`: row at whose moment, `due`, what is held is tried again. `sent`: moments of the
+    messages of the last day, kept only where the recipient limits them.
     """
 
     deadline: str | None = None
+    due: datetime | None = None
     sent: tuple[datetime, ...] = ()
 
 

@@ -30,6 +30,9 @@ WATER_DAYS = 120
 WITHOUT_WATER = "{rule} without water"
 """Name in the threshold table of a rule's limits where rain or level is not known."""
 
+TOLD_WITHOUT_WATER = ", told without rain and level"
+"""End of the reason of a vote at those limits."""
+
 Signs = npt.NDArray[np.int8]
 Direction = Literal["away", "toward", "either"]
 
@@ -66,6 +69,8 @@ class Judge(NamedTuple):
     statistic: Callable[[Evidence, Settings], Floats]
     say: Callable[[Evidence, int, float], Said]
     speechless: Callable[[Evidence, int], str]
+    on_water: bool = True
+    """Whether it judges what the conditioned filter says: other limits without rain and level."""
 
 
 class StatisticRule:
@@ -100,7 +105,8 @@ class StatisticRule:
         return highest([statistic >= limit for limit in self._in_force(evidence)])
 
     def _in_force(self, evidence: Evidence) -> Limits:
-        return self.limits if water_is_known(evidence) else self.without_water
+        told = not self._judge.on_water or water_is_known(evidence)
+        return self.limits if told else self.without_water
 
     def _vote(
         self,
@@ -119,7 +125,7 @@ class StatisticRule:
             return silent(name, track, f"{said.sentence}; {why}", **said.figures)
         level = int(levels[-1, unit])
         past = f"past {limits[level - 1]:g}" if level else f"not past {min(limits):g}"
-        basis = "" if limits is self.limits else ", told without rain and level"
+        basis = "" if limits is self.limits else TOLD_WITHOUT_WATER
         return Vote(
             rule=name,
             track=track,

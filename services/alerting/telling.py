@@ -19,8 +19,10 @@ from services.alerting.message import (
     MessageKind,
     MessagePurpose,
 )
+from services.alerting.rule import DRIVERS_TRACK
 from services.alerting.stages import Notice, NoticeKind, Sifted
 from services.alerting.state import SiteAlerts, UnitAlert
+from services.alerting.statistic import TOLD_WITHOUT_WATER
 
 _FOREMOST: tuple[NoticeKind, ...] = (
     "drill",
@@ -106,6 +108,24 @@ def _grouped(notices: Iterable[Notice]) -> dict[tuple[str, str], list[Notice]]:
     return groups
 
 
+def _of_100(one: Notice, source: Source) -> int | None:
+    """How many of 100 such alerts came true in simulation; None where none such was simulated.
+
+    Simulated were alerts on motion, told of rain and level.
+    """
+    asking = [
+        vote
+        for votes in one.alert.votes.values()
+        for vote in votes
+        if vote.calibrated and vote.level == one.gravity
+    ]
+    simulated = all(
+        vote.track != DRIVERS_TRACK and not vote.reason.endswith(TOLD_WITHOUT_WATER)
+        for vote in asking
+    )
+    return source.of_100.get(one.gravity) if one.unit != WHOLE_SITE and simulated else None
+
+
 def _foremost(notice: Notice) -> int:
     return _FOREMOST.index(notice.kind)
 
@@ -145,7 +165,7 @@ def _message(envelope: Envelope, group: list[Notice], source: Source) -> Message
         note=said.note,
         owner=case.owner if case and not exercise else "",
         reviewed_by=said.reviewed_by,
-        of_100=source.of_100.get(one.gravity) if one.unit != WHOLE_SITE else None,
+        of_100=_of_100(one, source),
         evidence=_evidence(one, source.alerts),
         site_file=source.alerts.settings,
         cause=unit.cause if not exercise and one.unit != WHOLE_SITE else None,

@@ -20,7 +20,8 @@ CEILING_NOTE = (
 METHOD = (
     "All slopes are simulated; no real failure was used. Sentinel-1 every 12 days with radar "
     f"noise, {FLANK_PIXELS} pixels across the flank, gauges that miss a fifth of the wet days. "
-    f"Each record has {YEARS} years, the first {DROPPED_YEARS} are not counted.",
+    f"Each record has {YEARS} years, the first {DROPPED_YEARS} are not counted: nothing here is "
+    "measured on younger records, nor on units that are seen from two tracks.",
     "Limits were set on other sites, all of one hydrology family (diffusion); half of the sites "
     "here have the other one (buckets). The test was run once with the limits in force.",
     f"An episode starts when the level is reached and ends after {SEPARATION_DAYS} days below it. "
@@ -30,7 +31,7 @@ METHOD = (
     "Intervals are 95 %: of rates the wider of exact Poisson and resampled sites, of shares "
     "Wilson's, of differences resampled in pairs.",
     "Comparators and rules alone stand at the threshold at which each had the false-alarm rate of "
-    "orange on the calibration sites.",
+    "orange on the calibration sites; what it is on the test sites stands beside it.",
 )
 
 

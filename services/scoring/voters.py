@@ -36,8 +36,13 @@ def statistic(pool: Pool, rule: str) -> Floats:
     return found[..., 0]
 
 
-def voting_rules(table: ThresholdTable, names: Sequence[str] = (*MOTION, *CONTEXT)) -> list[Rule]:
-    """These rules with their default settings and the limits of `table`; none where it has none."""
-    has_limits = {name.removesuffix(WITHOUT_WATER.format(rule="")) for name in table.rules}
-    modules = [plugins.load(RULES, name) for name in names if name in has_limits]
+def voting_rules(table: ThresholdTable, names: Sequence[str] | None = None) -> list[Rule]:
+    """These rules with their default settings and the limits of `table`.
+
+    Without `names` all that have a limit: the others ask for nothing.
+    """
+    if names is None:
+        has_limits = {name.removesuffix(WITHOUT_WATER.format(rule="")) for name in table.rules}
+        names = [name for name in (*MOTION, *CONTEXT) if name in has_limits]
+    modules = [plugins.load(RULES, name) for name in names]
     return [module.open(module.Settings(), table) for module in modules]

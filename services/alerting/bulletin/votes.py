@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from core.events import Vote
 from services.alerting.bulletin.figures import FAILURE, FORECASTS, Figure, figures_of
 from services.alerting.bulletin.language import Language
 from services.alerting.message import Message
-
-EVIDENCE_ONLY: Final = frozenset({"tangential_angle"})
-"""Rules that ask for no level, whatever they find."""
+from services.alerting.rule import DRIVERS_TRACK, SHOWN_ONLY
 
 
 def measured(message: Message, language: Language) -> list[str]:
@@ -42,7 +39,7 @@ def judged(message: Message, language: Language) -> list[str]:
     return [
         _rule("calm" if vote.level == "blue" else "votes", vote, language)
         for vote in message.votes
-        if vote.calibrated and vote.rule not in EVIDENCE_ONLY
+        if vote.calibrated and vote.rule not in SHOWN_ONLY
     ]
 
 
@@ -51,14 +48,16 @@ def shown(message: Message, language: Language) -> list[str]:
     return [
         _rule("evidence" if vote.calibrated else "no_vote", vote, language)
         for vote in message.votes
-        if not vote.calibrated or vote.rule in EVIDENCE_ONLY
+        if not vote.calibrated or vote.rule in SHOWN_ONLY
     ]
 
 
 def asked(message: Message, language: Language) -> str:
     """Which rules ask for the level or more; empty where none does."""
     rules = [
-        language.say("happened.asked_one", rule=rule_name(vote.rule, language), track=vote.track)
+        language.say(
+            "happened.asked_one", rule=rule_name(vote.rule, language), track=_track(vote, language)
+        )
         for vote in message.votes
         if vote.calibrated and vote.level == message.level != "blue"
     ]
@@ -72,6 +71,11 @@ def rule_name(rule: str, language: Language) -> str:
     return language.say(key) if language.has(key) else rule
 
 
+def _track(vote: Vote, language: Language) -> str:
+    """What the track is called; rain and level have none."""
+    return language.say("rules.by_day") if vote.track == DRIVERS_TRACK else vote.track
+
+
 def _rule(key: str, vote: Vote, language: Language) -> str:
     meaning = f"rules.{vote.rule}.asks"
     # Reasons are written in English only.
@@ -80,7 +84,7 @@ def _rule(key: str, vote: Vote, language: Language) -> str:
         f"rules.{key}_reason" if reason else f"rules.{key}",
         rule=rule_name(vote.rule, language),
         asks=language.say(meaning if language.has(meaning) else "rules.unknown"),
-        track=vote.track,
+        track=_track(vote, language),
         level=language.say(f"levels.{vote.level}.word"),
         reason=reason,
     )
@@ -110,7 +114,7 @@ def _lines(key: str, by_vote: Iterable[tuple[Vote, list[Figure]]], language: Lan
         language.say(
             key,
             rule=rule_name(vote.rule, language),
-            track=vote.track,
+            track=_track(vote, language),
             figures=between.join(one.words(language) for one in figures),
         )
         for vote, figures in by_vote
@@ -125,5 +129,10 @@ def _failure(vote: Vote, language: Language) -> str:
     low, median, high = (language.number(round(vote.figures[name])) for name in FAILURE)
     rule = rule_name(vote.rule, language)
     return language.say(
-        "modelled.failure", rule=rule, track=vote.track, low=low, median=median, high=high
+        "modelled.failure",
+        rule=rule,
+        track=_track(vote, language),
+        low=low,
+        median=median,
+        high=high,
     )

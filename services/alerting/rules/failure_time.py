@@ -206,5 +206,6 @@ def open(settings: Settings, table: ThresholdTable) -> StatisticRule:
         lambda evidence, _: statistic(evidence, settings),
         lambda evidence, unit, _: _say(evidence, settings, unit),
         _speechless,
+        on_water=False,
     )
     return StatisticRule(judge, settings, table)

@@ -59,4 +59,4 @@ def _speechless(evidence: Evidence, unit: int) -> str:
 
 def open(settings: Settings, table: ThresholdTable) -> StatisticRule:
     """The rule; without limits in `settings` and `table` it votes `not calibrated`."""
-    return StatisticRule(Judge(NAME, statistic, _say, _speechless), settings, table)
+    return StatisticRule(Judge(NAME, statistic, _say, _speechless, on_water=False), settings, table)

@@ -141,7 +141,7 @@ def test_the_table_in_force_decides() -> None:
     story.at(0, epoch(0, toe="red"))
     (vote,) = story.state.units["toe"].votes["A"]
     assert (vote.level, vote.calibrated) == ("blue", False)
-    assert vote.reason.startswith("not calibrated: no threshold for this rule")
+    assert vote.reason.startswith("not calibrated: no threshold table")
     story.at(1, released(b'{"version": "7", "rules": {"velocity": {"yellow": 1, "orange": 50}}}'))
     story.at(2, epoch(2, toe="red"))
     assert story.level == "orange"

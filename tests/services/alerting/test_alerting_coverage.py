@@ -8,7 +8,7 @@ import pytest
 from alerting_timeline import site_tree
 
 from core.settings import parse_site
-from services.alerting.coverage import assess, expected_pass
+from services.alerting.coverage import Judging, assess, expected_pass
 from services.alerting.service import judges_downslope
 from services.alerting.state import ClosedDay, Sight
 
@@ -116,12 +116,12 @@ def test_a_line_of_sight_across_the_slope_is_blind(
     factor: float | None, downslope: bool, coverage: str
 ) -> None:
     seen = Sight(epoch=TODAY, measured=TODAY, out_of_range=False, los_factor=factor)
-    view = assess({"A": seen}, known(), 12, downslope=downslope)
+    view = assess({"A": seen}, known(), 12, Judging(downslope))
     assert view.coverage == coverage
     if coverage == "blind":
         assert "the line of sight sees less than a fifth of downslope motion" in view.reason
         both = {"A": seen, "B": sight(TODAY)}
-        assert assess(both, known(), 12, downslope=downslope).coverage == "watched"
+        assert assess(both, known(), 12, Judging(downslope)).coverage == "watched"
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,10 @@ def test_a_line_of_sight_across_the_slope_is_blind(
 )
 def test_which_rules_judge_downslope(rules: tuple[dict[str, str], ...], judged: bool) -> None:
     assert judges_downslope(parse_site(site_tree(rules=rules))) is judged
+
+
+def test_a_site_whose_rules_cannot_ask_for_anything_is_blind() -> None:
+    seen = sight(TODAY)
+    view = assess({"A": seen}, known(), 12, Judging(mute="no rule has a limit"))
+    assert (view.coverage, view.reason) == ("blind", "no rule has a limit")
+    assert view.facts.cause == "no limit"
