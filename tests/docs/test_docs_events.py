@@ -160,4 +160,4 @@ def test_channels_hold_what_their_readers_read():
     alerting = AlertingStage(None, MemoryArtifacts())
     read = accepted_by(alerting, LedgerState(None, ""), "does not read")
     assert read == channels[ASSESSMENTS]
-    assert channels[ALERTS] == {"alert-changed"}
+    assert channels[ALERTS] == {"alert-changed", "alert-handled"}

@@ -19,7 +19,7 @@ from core.telemetry import METRICS, Telemetry
 from core.topics import topic_specs
 from core.worker import LONGEST_GAP
 from services import reference
-from services.alerting.rules import cusum, velocity
+from services.alerting.rule import RULES
 from services.alerting.sender import Retry
 from services.alerting.thresholds import Limits, ThresholdTable
 from services.inference.track import FIGURES
@@ -128,28 +128,31 @@ def test_history_of_a_track_is_named_in_the_lexicon():
 def test_figures_of_votes_are_named_in_the_lexicon():
     epochs = 40
     series = np.ones((epochs, 1))
-    evidence = Evidence(
-        units=("a",),
-        epoch_day=np.arange(epochs) * 12,
-        innovation_z=series,
-        velocity_mm_d=series,
-        velocity_sd_mm_d=series / 10,
-        acceleration_mm_d2=series,
-        acceleration_sd_mm_d2=series,
-        out_of_range=np.zeros((epochs, 1), bool),
-        los_factor=np.array([0.5]),
-        point_unit=np.array([0]),
-        point_velocity_mm_d=np.ones((3, 1)),
-        point_velocity_sd_mm_d=np.ones((3, 1)),
-    )
-    table = ThresholdTable(
-        "test", {"velocity": Limits(50, 500, 5000), "cusum": Limits(5.0, 10.0, 20.0)}
-    )
-    for module in (velocity, cusum):
-        for vote in module.open(module.Settings(), table).vote(evidence, "t1"):
-            assert vote.calibrated
-            assert vote.figures
-            assert set(vote.figures) <= set(BY_NAME)
+    arrays = {name: series for name in Evidence.__dataclass_fields__ if name != "units"}
+    arrays |= {
+        "epoch_day": np.arange(epochs) * 12,
+        "velocity_sd_mm_d": series / 10,
+        "out_of_range": np.zeros((epochs, 1), bool),
+        "los_factor": np.array([0.5]),
+        "driver_day": np.arange(epochs * 12),
+        "rain_mm": np.ones(epochs * 12),
+        "level_m": 160 + np.arange(epochs * 12) * 0.3,
+        "point_unit": np.zeros(4, np.int64),
+        "point_lon": np.zeros(4),
+        "point_lat": np.zeros(4),
+        "point_velocity_mm_d": np.ones((3, 4)),
+        "point_velocity_sd_mm_d": np.ones((3, 4)) / 10,
+    }
+    evidence = Evidence(units=("a",), **arrays)
+    named = plugins.names(RULES)
+    table = ThresholdTable("test", dict.fromkeys(named, Limits(0.1, 500, 5000)))
+    told: set[str] = set()
+    for name in named:
+        module = plugins.load(RULES, name)
+        votes = module.open(module.Settings(), table).vote(evidence, "t1")
+        assert {figure for vote in votes for figure in vote.figures} <= set(BY_NAME), name
+        told |= {name} if any(vote.figures for vote in votes) else set()
+    assert len(told) >= 8, told
 
 
 def test_topics_that_are_made_are_the_channels():

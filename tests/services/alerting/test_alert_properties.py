@@ -16,7 +16,7 @@ from core.settings import rank
 from services.alerting.message import WHOLE_SITE
 from services.alerting.service import AlertingStage
 
-drawn = settings(derandomize=True, deadline=None, max_examples=25, database=None)
+drawn = settings(derandomize=True, deadline=None, max_examples=12, database=None)
 from_levels = st.sampled_from(["red", "orange"])
 RED = Step("epoch", 1, "red", None, "ann")
 """Both units rise to red."""
@@ -103,7 +103,7 @@ def test_nothing_that_waits_for_one_recipient_is_forgotten(chosen: list[Step]) -
     assert all(set(unit.waiting) <= {"review"} for unit in life.story.state.units.values())
 
 
-@settings(drawn, max_examples=15)
+@settings(drawn, max_examples=8)
 @given(chosen=steps, seed=st.integers(0, 99))
 def test_cut_into_commits_anywhere_it_comes_to_the_same(chosen: list[Step], seed: int) -> None:
     life, draw = Life(), random.Random(seed)

@@ -1,4 +1,4 @@
-"""The demo, short: the failing slope alone, in its last weeks."""
+"""The demo, short: the failing slope alone, in its last months."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHORT = Story(
     slopes=STORY.slopes[:1],
     first_day=STORY.first_day,
     years=STORY.years,
-    watched_from=date(2024, 8, 20),
+    watched_from=date(2024, 6, 10),
     failing=8,
     quiet=8,
 )
