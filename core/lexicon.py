@@ -526,6 +526,13 @@ QUANTITIES: tuple[Quantity, ...] = (
         "vote of tangential_angle",
     ),
     Quantity(
+        "surely_mm_yr",
+        "rate that the points in question surely pass",
+        "mm/yr",
+        "+ downhill",
+        "vote of cluster",
+    ),
+    Quantity(
         "points_past",
         "points of the unit that surely pass the limit",
         "1",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core import plugins
-from core.errors import SettingsError
+from core.errors import SettingsError, SlopewatchError
 from core.settings import Service, Site, load_site
 from services.commands._doctor_machine import machine_findings
 from services.commands._doctor_stores import store_findings
@@ -112,7 +112,11 @@ def _recipients(service: Service, sites: Sequence[Site]) -> Iterator[Finding]:
     """Whether messages get through to everybody; nothing is sent."""
     from services.commands.contacts import cut_off
 
-    for site, ids in cut_off(service, sites).items():
+    try:
+        by_site = cut_off(service, sites)
+    except SlopewatchError:  # what is wrong with the ledger is told of the ledger
+        return
+    for site, ids in by_site.items():
         what = f"recipients {site}"
         if ids:
             told = f"nothing gets through to {', '.join(ids)}"

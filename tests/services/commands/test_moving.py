@@ -388,6 +388,7 @@ def trapped(number: int | None, *, after: bool = False) -> Iterator[Trap]:
         yield trap
 
 
+@pytest.mark.slow  # short form: killed by the system, below
 @pytest.mark.parametrize("stores", [(), STORES], ids=["log", "everything"])
 def test_killed_at_a_write_and_run_again(
     season: Season, tmp_path: Path, stores: tuple[str, ...]

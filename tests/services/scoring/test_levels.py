@@ -30,7 +30,7 @@ from services.scoring.voters import CONTEXT, MOTION, statistic, voting_rules
 
 LIMITS = {
     "velocity": Limits(100.0, 300.0, 500.0),
-    "excess": Limits(5.0, 30.0, 100.0),
+    "excess": Limits(0.5, 1.0, 2.0),
     "cusum": Limits(2.0, 4.0, 6.0),
     "edetector": Limits(1.0, 2.0, 3.0),
     "acceleration": Limits(0.5, 1.0, 2.0),

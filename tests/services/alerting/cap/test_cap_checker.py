@@ -187,7 +187,7 @@ def test_empty_optional_texts_say_nothing_wrong() -> None:
 def test_advice_does_not_refuse() -> None:
     for old, new, says in (
         ("<headline>", f"<headline>{'long ' * 40}", "longer than 160"),
-        ("<expires>2026-03-28", "<expires>2026-03-10", "expires before it begins"),
+        ("<expires>2026-06-12", "<expires>2026-03-10", "expires before it begins"),
         ("<status>Actual", "<status>Exercise", "is an exercise: name it in note"),
         (INFO, "", "has no info"),
     ):

@@ -17,6 +17,7 @@ from services.alerting.message import (
     Reference,
     Unanswered,
 )
+from services.alerting.rule import DRIVERS_TRACK
 
 SINCE = datetime(2026, 3, 14, 6, tzinfo=UTC)
 FACTS = CoverageFacts(cause="measured", track="84D", measured=date(2026, 3, 12), age_days=2)
@@ -44,7 +45,8 @@ FIGURES = {
 
 def vote(rule: str, **changes: Any) -> Vote:
     """An orange vote of a rule with figures."""
-    values = {"track": "84D", "level": "orange", "calibrated": True, "reason": "past the limit"}
+    track = DRIVERS_TRACK if rule in ("rain", "level") else "84D"
+    values = {"track": track, "level": "orange", "calibrated": True, "reason": "past the limit"}
     return Vote(**{"rule": rule, "figures": FIGURES.get(rule, {}), **values, **changes})
 
 
