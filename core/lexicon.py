@@ -533,6 +533,13 @@ QUANTITIES: tuple[Quantity, ...] = (
         "vote of cluster",
     ),
     Quantity(
+        "rain_unknown_days",
+        "days of the two sums of rain that are not known",
+        "d",
+        NO_SIGN,
+        "vote of rain",
+    ),
+    Quantity(
         "points_past",
         "points of the unit that surely pass the limit",
         "1",
