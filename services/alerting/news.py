@@ -19,6 +19,7 @@ from services.alerting.alert import brought_up_to
 from services.alerting.decide import Change, changes
 from services.alerting.known import after_telling
 from services.alerting.notices import gathered, notices, status_of
+from services.alerting.patience import end_of_patience, urgent_news
 from services.alerting.quiet import posted
 from services.alerting.stages import Scene, Sifted, sift
 from services.alerting.state import SiteAlerts, UnitAlert, Waiting, encode_state
@@ -107,7 +108,7 @@ def waits_for(alerts: SiteAlerts) -> set[str]:
     cases = [unit.open_case for unit in alerts.units.values()]
     calls = {case.escalation.deadline for case in cases if case and case.escalation}
     boxes = {box.deadline for box in alerts.mailboxes.values()}
-    return {row for row in (*silences, *calls, *boxes) if row is not None}
+    return {row for row in (*silences, *calls, *boxes, alerts.patience) if row is not None}
 
 
 def _with_cases(after: SiteAlerts, given: Input, terms: Terms | None) -> SiteAlerts:
@@ -165,8 +166,19 @@ def _told(
         turn.due,
         (given.event.site, seq, now),
     )
-    rows = (*turn.deadlines, *(row for _, row in calls.values() if row), *post.deadlines)
-    return _Told(replace(after, units=units, mailboxes=post.mailboxes), sifted, rows)
+    rows = [*turn.deadlines, *(row for _, row in calls.values() if row), *post.deadlines]
+    patience = after.patience
+    urgent = urgent_news(units)
+    if urgent and patience is None:
+        rows.append(end_of_patience(given.event.site, seq, now, urgent))
+        patience = rows[-1].id
+    after = replace(
+        after,
+        units=units,
+        mailboxes=post.mailboxes,
+        patience=patience if urgent else None,
+    )
+    return _Told(after, sifted, tuple(rows))
 
 
 def _handled(

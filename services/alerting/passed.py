@@ -1,4 +1,4 @@
-"""The end of a wait: of a silence, of a step of an escalation, of one recipient's own limits."""
+"""The end of a wait: of a silence, a step of an escalation, one recipient's limits, of patience."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from core.events import DeadlinePassed
 from core.settings import Site
 from core.stage import Input
 from services.alerting import escalation
+from services.alerting.patience import urgent_news
 from services.alerting.state import SiteAlerts
 from services.alerting.turn import Handling, Turn
 
@@ -28,6 +29,10 @@ def _passed(before: SiteAlerts, row: str, given: Input, site: Site | None) -> Tu
     for recipient, box in before.mailboxes.items():
         if box.deadline == row:
             return Turn(before, {"on": [recipient]}, decides=True, due=(recipient,))
+    if before.patience == row:
+        urgent = urgent_news(before.units)
+        after = replace(before, patience=None)
+        return Turn(after, {"on": sorted(urgent)}, decides=bool(urgent), said=urgent)
     silent = {
         name: replace(unit, silence=None)
         for name, unit in before.units.items()

@@ -167,7 +167,8 @@ class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
 class SiteAlerts(msgspec.Struct, frozen=True, kw_only=True):
     """One site. `configured_on`: the day on which it was configured first.
 
-    `evidence` is the last artifact of each track, `mailboxes` are by recipient id.
+    `evidence` is the last artifact of each track, `mailboxes` are by recipient id. `patience`: the
+    row at whose moment urgent news is told, however many days are missing.
     """
 
     version: int = STATE_VERSION
@@ -181,6 +182,7 @@ class SiteAlerts(msgspec.Struct, frozen=True, kw_only=True):
     units: dict[str, UnitAlert] = {}
     evidence: dict[str, ArtifactRef] = {}
     mailboxes: dict[str, Mailbox] = {}
+    patience: str | None = None
 
 
 class _Version(msgspec.Struct):

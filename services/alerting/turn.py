@@ -52,7 +52,8 @@ class Turn(NamedTuple):
     `facts`: what the decision row says beside the changes. `decides`: there is a row even when
     nothing changed. `catching_up`: more closed days follow at once; None when the input is not a
     closed day. `deadlines` are new; those that nothing waits for any more are done by themselves,
-    those in `done` besides. `said`: news by a person's word, which no missing day holds back.
+    those in `done` besides. `said`: news that no missing day holds back: a person's word, and
+    what has waited for too long.
     `calls`: messages to named recipients. `due`: recipients whose wait is over.
     """
 

@@ -13,6 +13,8 @@ from alerting_timeline import (
     units,
 )
 
+from services.alerting.patience import LONGEST_WAIT
+
 
 def test_raises_at_once_and_lowers_after_three_fresh_epochs() -> None:
     story = Story()
@@ -92,6 +94,42 @@ def test_outage_that_ends_at_red_is_told_once_and_says_how_late() -> None:
     )
     story.closed(72, 80)
     story.want()
+
+
+def test_a_red_waits_an_hour_for_missing_days_and_no_longer() -> None:
+    story = Story()
+    story.at(0, epoch(0, toe="blue"))
+    story.closed(0, 5)
+    story.at(40, epoch(12, toe="red"))
+    story.want()
+    (row,) = [row for row in story.open_deadlines if row.kind == "missing days"]
+    assert row.due - moment(40) == LONGEST_WAIT
+    story.wait(row.due)
+    (message,) = story.want("ops: toe red")
+    assert message.late_because == "catching up"
+    assert story.state.patience is None
+    story.at(41, *(closed(n, catching_up=n < 40) for n in range(6, 41)))
+    story.want()
+
+
+def test_what_is_not_urgent_waits_for_the_missing_days() -> None:
+    story = Story()
+    story.at(0, epoch(0, toe="blue"))
+    story.closed(0, 5)
+    story.at(40, epoch(12, toe="yellow"))
+    story.want()
+    assert not [row for row in story.open_deadlines if row.kind == "missing days"]
+
+
+def test_nobody_is_bothered_early_once_the_days_are_closed() -> None:
+    story = Story()
+    story.at(0, epoch(0, toe="blue"))
+    story.closed(0, 5)
+    story.at(40, epoch(38, toe="red"))
+    story.at(40, *(closed(n, catching_up=n < 39) for n in range(6, 40)))
+    story.want("ops: toe red")
+    assert story.state.patience is None
+    assert not [row for row in story.open_deadlines if row.kind == "missing days"]
 
 
 def test_steps_between_are_recorded_and_not_told() -> None:
