@@ -4,6 +4,9 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 FRESH ?=
 
+# Some machines forbid bytecode files; then each of the processes that tests start compiles all anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo up down kafka test test-slow bench lint format docs calibrate weights skill clean \
 	chaos
 

@@ -44,7 +44,14 @@ from core.settings import rank
 from services.alerting.state import decode_state
 from services.compose import Slopewatch
 
-RULE = {"kind": "velocity", "component": "los", "direction": "either", "hits": 1, "of": 1}
+RULE = {
+    "kind": "velocity",
+    "component": "los",
+    "direction": "either",
+    "thresholds_mm_per_year": {"yellow": 100.0},
+    "hits": 1,
+    "of": 1,
+}
 SURGE_MM = 300.0
 LATE_DAYS = 66
 LATE_EPOCH = -47

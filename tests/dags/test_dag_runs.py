@@ -31,7 +31,7 @@ from tests.conftest import ROOT
 from tests.services.ingest.outside import FIRST, PLACES, WATCHED, service_in, taken_in, write_site
 from tools.engine.airflow import PROGRAMS
 
-pytestmark = pytest.mark.xdist_group("airflow")
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(900)]
 
 Inputs = dict[str, dict[str, tuple[Any, ...]]]
 AGE = timedelta(days=80)

@@ -21,7 +21,7 @@ from tools.engine.airflow import Airflow
 from tools.engine.services import Role, slopewatch
 from tools.engine.world import World
 
-PATIENCE_S = 240
+PATIENCE_S = 600
 
 
 class PollingAirflow(Airflow):

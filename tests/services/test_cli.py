@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer.testing
 import yaml
 
 from services import cli
+from tests.conftest import ROOT
 
 SITE = {
     "name": "demo-slope",
@@ -182,17 +184,30 @@ def test_a_replay_hears_the_operators_at_their_places(folder: Path) -> None:
         (["--config", "missing.yaml", "config", "show"], "cannot read missing.yaml"),
     ],
 )
-def test_a_mistake_is_one_sentence_without_traceback(
-    folder: Path, arguments: list[str], sentence: str
+def test_a_mistake_is_one_sentence(
+    folder: Path,
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = (
-        f"import sys; sys.argv = ['slopewatch', *{arguments!r}]\n"
-        "from services.cli import main\n"
-        "main()"
-    )
+    monkeypatch.setattr(sys, "argv", ["slopewatch", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_mistake_ends_the_process_without_traceback(folder: Path) -> None:
+    command = [sys.executable, "-m", "services.cli", "log", "tail"]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=False
+        command,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 1
-    assert sentence in done.stderr
+    assert "does not exist" in done.stderr
     assert "Traceback" not in done.stderr
