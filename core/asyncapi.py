@@ -45,7 +45,7 @@ CHANNELS: tuple[Channel, ...] = (
         OBSERVATIONS,
         "inbox of inference: what was seen of a site, its settings, its closed days, its models",
         ("ingest", "train"),
-        ("inference",),
+        ("inference", "projector"),
         (
             events.SiteConfigured,
             events.ReleaseActivated,
@@ -62,7 +62,7 @@ CHANNELS: tuple[Channel, ...] = (
         ASSESSMENTS,
         "inbox of alerting: what inference made of it, operators' commands, passed deadlines",
         ("inference", "operators", "scheduler"),
-        ("alerting",),
+        ("alerting", "projector"),
         (
             events.SiteConfigured,
             events.ReleaseActivated,
@@ -77,7 +77,7 @@ CHANNELS: tuple[Channel, ...] = (
         ALERTS,
         "what alerting decided, for pages and other systems",
         ("alerting",),
-        ("other systems",),
+        ("projector", "other systems"),
         (events.AlertChanged, events.AlertHandled),
     ),
     Channel(

@@ -11,7 +11,15 @@ import msgspec
 from core.clock import Clock
 from core.errors import BadInputError, ForkError, NewerVersionError, SlopewatchError
 from core.eventlog import Record
-from core.events import SITE_NAME, Event, SiteConfigured, UnusableDataError, decode, identity
+from core.events import (
+    ALERTS,
+    SITE_NAME,
+    Event,
+    SiteConfigured,
+    UnusableDataError,
+    decode,
+    identity,
+)
 from core.outlet import Outlet, Sending
 from core.stage import Bookmark, Held, Input, Outcome, Stage
 from core.telemetry import Telemetry
@@ -89,7 +97,7 @@ class Intake(Generic[S]):
 
     def emit_again(self) -> None:
         """Say the last commit's outcomes again: the reader drops what it has."""
-        self._sendings += self._outlet.send(self._stage.outbox, self._last_outcomes)
+        self._say(self._last_outcomes)
 
     def settle(self) -> None:
         """Wait until all that the last commit said is acknowledged."""
@@ -246,10 +254,15 @@ class Intake(Generic[S]):
         stored = msgspec.structs.replace(self._mark, offset=offset)
         ids, outcomes = self._ids, tuple(self._outcomes)
         self._forget_batch()
-        self._state = self._store.commit(self._state, stored, ids, outcomes)
+        with self._telemetry.committed(self._stage.name):
+            self._state = self._store.commit(self._state, stored, ids, outcomes)
         self.stored = stored
         self._last_outcomes = outcomes
-        self._sendings += self._outlet.send(self._stage.outbox, outcomes)
+        self._say(outcomes)
+
+    def _say(self, outcomes: Sequence[Event]) -> None:
+        if self._stage.outbox is not None:
+            self._sendings += self._outlet.send(self._stage.outbox, outcomes)
 
     def _forget_batch(self) -> None:
         self._ids: list[str] = []
@@ -269,7 +282,7 @@ def from_configured(
         try:
             if not SITE_NAME.fullmatch(name):
                 raise BadInputError(f"its key {name[:80]!r} names no site")
-            if isinstance(decode(record.value).data, SiteConfigured):
+            if _makes_known(decode(record.value), record.topic):
                 return records[i:]
         except NewerVersionError:
             return records[i:]
@@ -278,3 +291,8 @@ def from_configured(
         if record.offset >= told:
             outlet.dead_letter(record, code, reason)
     return ()
+
+
+def _makes_known(event: Event, topic: str) -> bool:
+    """Whether a site is known from here on: it is configured, or alerting, which knew it, spoke."""
+    return isinstance(event.data, SiteConfigured) or (topic == ALERTS and event.number is not None)

@@ -42,7 +42,8 @@ class Outlet:
 
     After one failed or overdue send nothing that the producer still holds can be trusted: it is
     discarded without flushing, and whoever had sends under way opens its site again. `timeout_s`
-    limits all the waiting between two calls of `allow_waiting`, however many sites wait.
+    limits all the waiting between two calls of `allow_waiting`, however many sites wait. The outlet
+    of a stage that `looks_on` writes no dead letters.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Outlet:
         clock: Clock,
         telemetry: Telemetry,
         timeout_s: float,
+        *,
+        looks_on: bool = False,
     ) -> None:
         self._log = log
         self._stage = stage
@@ -60,6 +63,7 @@ class Outlet:
         self._clock = clock
         self._telemetry = telemetry
         self._timeout_s = timeout_s
+        self._looks_on = looks_on
         self._left_s = timeout_s
         self._producer: Producer | None = None
 
@@ -109,8 +113,14 @@ class Outlet:
     def dead_letter(self, record: Record, code: str, reason: str) -> None:
         """Keep a record that cannot be used; returns once the log has it.
 
-        Its id is its place in the log, so that a second reading of the record adds nothing.
+        Its id is its place in the log, so that a second reading of the record adds nothing. Of a
+        stage that looks on only its own log hears.
         """
+        if self._looks_on:
+            place = f"{record.topic}/{record.partition}/{record.offset}"
+            logger = structlog.get_logger().bind(stage=self._stage, code=code, at=place)
+            logger.warning("record not usable", reason=reason[:LONGEST_REASON])
+            return
         inline = len(record.value) <= min(INLINE_PAYLOAD_BYTES, self._log.max_record_bytes // 4)
         now = self._clock.now()
         letter = Event(

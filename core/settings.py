@@ -361,6 +361,11 @@ class Service(Tree):
         None, description="sqlite:///file or postgresql://user@host/database"
     )
     artifacts: str | None = Field(None, description="file:///folder or s3://bucket/prefix")
+    projection: str | None = Field(
+        None,
+        description="tables for dashboards, filled from the log by the projector: sqlite:///file "
+        "or postgresql://user@host/database; losing it costs reading the log again",
+    )
     memory: str | None = Field(
         None,
         description="what ingest has asked and said, and how far the stages have read: "
@@ -410,6 +415,7 @@ class Service(Tree):
                 "state": self.state or f"file://{root}/state",
                 "ledger": self.ledger or f"sqlite://{root}/ledger.db",
                 "artifacts": self.artifacts or f"file://{root}/artifacts",
+                "projection": self.projection or f"sqlite://{root}/projection.db",
                 "memory": self.memory or f"file://{root}/memory",
             }
         )

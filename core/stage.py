@@ -83,11 +83,19 @@ class SiteStore(Protocol[S]):
 
 
 class Stage(Protocol[S]):
-    """One consuming stage. `handle` is a function of its arguments and of nothing else."""
+    """One consuming stage. `handle` is a function of its arguments and of nothing else.
+
+    One without an `outbox` looks on: it says nothing, and what it cannot use it leaves to the stage
+    whose inbox it shares.
+    """
 
     name: str
     inbox: str
-    outbox: str
+
+    @property
+    def outbox(self) -> str | None:
+        """The topic of its outcomes."""
+        ...
 
     def sites(self) -> Iterable[str]:
         """Names of all sites the stage's store knows."""

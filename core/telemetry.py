@@ -24,10 +24,28 @@ class Metric(NamedTuple):
 
 METRICS = (
     Metric(
+        "slopewatch_build_info",
+        "gauge",
+        ("version", "model", "thresholds"),
+        "1; the versions of code, model and threshold table that this process runs",
+    ),
+    Metric(
         "slopewatch_feed_last_success_timestamp_seconds",
         "gauge",
         ("site", "feed"),
-        "when the feed last answered; its age is the feed's age",
+        "when the feed last answered, whoever asked it, 0: never; its age is the feed's age",
+    ),
+    Metric(
+        "slopewatch_feed_stale_after_seconds",
+        "gauge",
+        ("site", "feed"),
+        "age of its last answer beyond which the feed is stale",
+    ),
+    Metric(
+        "slopewatch_feed_newest_valid_timestamp_seconds",
+        "gauge",
+        ("site", "feed"),
+        "beginning of the newest day that the feed has brought a datum of",
     ),
     Metric(
         "slopewatch_feed_observations_total",
@@ -55,6 +73,15 @@ METRICS = (
         "histogram",
         ("stage", "type"),
         "time a handler took for one input",
+    ),
+    Metric(
+        "slopewatch_commits_total",
+        "counter",
+        ("stage",),
+        "commits of a site's state, position and outcomes, or of a projection's rows",
+    ),
+    Metric(
+        "slopewatch_commit_seconds", "histogram", ("stage",), "time a store took for one commit"
     ),
     Metric(
         "slopewatch_dead_letters_total",
@@ -94,6 +121,42 @@ METRICS = (
         "gauge",
         ("site", "coverage"),
         "slope units watched, stale, blind or out of range",
+    ),
+    Metric(
+        "slopewatch_next_pass_timestamp_seconds",
+        "gauge",
+        ("site",),
+        "end of the day of the pass that is expected next; in the past: it has not come",
+    ),
+    Metric(
+        "slopewatch_repeat_seconds",
+        "gauge",
+        ("site",),
+        "time between two passes of a track, as the site's file says",
+    ),
+    Metric(
+        "slopewatch_blind_from_timestamp_seconds",
+        "gauge",
+        ("site",),
+        "when the first slope unit that is not blind yet becomes blind if no epoch comes",
+    ),
+    Metric(
+        "slopewatch_alerts_raised",
+        "gauge",
+        ("site", "level"),
+        "alerts of the last 365 days that reached the level; no history, exercises or tests",
+    ),
+    Metric(
+        "slopewatch_alerts_false",
+        "gauge",
+        ("site", "level"),
+        "those of them that a person cancelled: all that a review can say to be false",
+    ),
+    Metric(
+        "slopewatch_false_alarm_budget",
+        "gauge",
+        ("site", "level"),
+        "false alerts a year that the threshold table in force allows all the site's units",
     ),
     Metric(
         "slopewatch_forecast_error_mm",
@@ -137,6 +200,61 @@ METRICS = (
         ("channel", "outcome"),
         "sendings by outcome: sent, repeated (perhaps before), retried, failed, suppressed",
     ),
+    Metric(
+        "slopewatch_outbox_waiting",
+        "gauge",
+        ("site",),
+        "notifications that are not delivered yet",
+    ),
+    Metric(
+        "slopewatch_outbox_oldest_timestamp_seconds",
+        "gauge",
+        ("site",),
+        "when the oldest of them was decided; none while none waits",
+    ),
+    Metric(
+        "slopewatch_certificate_expiry_timestamp_seconds",
+        "gauge",
+        ("endpoint",),
+        "until when the certificate that a server of the settings shows is valid",
+    ),
+    Metric(
+        "slopewatch_token_expiry_timestamp_seconds",
+        "gauge",
+        ("secret",),
+        "until when a token that the settings name is valid, where the token says so",
+    ),
+    Metric(
+        "slopewatch_disk_free_bytes",
+        "gauge",
+        ("folder",),
+        "what can still be written on the disk of a folder of the settings",
+    ),
+    Metric("slopewatch_disk_size_bytes", "gauge", ("folder",), "size of that disk"),
+    Metric(
+        "slopewatch_clock_skew_seconds",
+        "gauge",
+        ("against",),
+        "this machine's clock minus that of a server of the settings",
+    ),
+    Metric(
+        "slopewatch_vitals_last_success_timestamp_seconds",
+        "gauge",
+        ("look",),
+        "when each look at what no handler knows last succeeded",
+    ),
+    Metric(
+        "slopewatch_watchdog_last_check_timestamp_seconds",
+        "gauge",
+        (),
+        "when the watchdog last looked at all heartbeats",
+    ),
+    Metric(
+        "slopewatch_watchdog_silent_sites",
+        "gauge",
+        (),
+        "sites that are silent: no closed day has reached alerting for too long",
+    ),
 )
 
 
@@ -146,12 +264,17 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         made = {m.name: self._make(m) for m in METRICS}
+        self.build: Gauge = made["slopewatch_build_info"]
         self.feed_success: Gauge = made["slopewatch_feed_last_success_timestamp_seconds"]
+        self.feed_stale_after: Gauge = made["slopewatch_feed_stale_after_seconds"]
+        self.feed_newest: Gauge = made["slopewatch_feed_newest_valid_timestamp_seconds"]
         self.observations: Counter = made["slopewatch_feed_observations_total"]
         self.rejections: Counter = made["slopewatch_feed_rejections_total"]
         self.log_lag: Gauge = made["slopewatch_log_lag_records"]
         self.handled: Counter = made["slopewatch_events_handled_total"]
         self.handler_seconds: Histogram = made["slopewatch_handler_seconds"]
+        self.commits: Counter = made["slopewatch_commits_total"]
+        self.commit_seconds: Histogram = made["slopewatch_commit_seconds"]
         self.dead_letters: Counter = made["slopewatch_dead_letters_total"]
         self.parked: Gauge = made["slopewatch_sites_parked"]
         self.site_parked: Gauge = made["slopewatch_site_parked"]
@@ -159,6 +282,12 @@ class Telemetry:
         self.day_closed: Gauge = made["slopewatch_last_day_closed_timestamp_seconds"]
         self.alert_units: Gauge = made["slopewatch_alert_units"]
         self.coverage_units: Gauge = made["slopewatch_coverage_units"]
+        self.next_pass: Gauge = made["slopewatch_next_pass_timestamp_seconds"]
+        self.repeat: Gauge = made["slopewatch_repeat_seconds"]
+        self.blind_from: Gauge = made["slopewatch_blind_from_timestamp_seconds"]
+        self.alerts_raised: Gauge = made["slopewatch_alerts_raised"]
+        self.alerts_false: Gauge = made["slopewatch_alerts_false"]
+        self.false_alarm_budget: Gauge = made["slopewatch_false_alarm_budget"]
         self.forecast_error: Gauge = made["slopewatch_forecast_error_mm"]
         self.forecast_coverage: Gauge = made["slopewatch_forecast_coverage_ratio"]
         self.forecast_units: Gauge = made["slopewatch_forecast_units"]
@@ -166,13 +295,34 @@ class Telemetry:
         self.forecast_fitted: Gauge = made["slopewatch_forecast_fitted_timestamp_seconds"]
         self.unreachable: Gauge = made["slopewatch_recipients_unreachable"]
         self.notifications: Counter = made["slopewatch_notifications_total"]
+        self.outbox_waiting: Gauge = made["slopewatch_outbox_waiting"]
+        self.outbox_oldest: Gauge = made["slopewatch_outbox_oldest_timestamp_seconds"]
+        self.certificate_expiry: Gauge = made["slopewatch_certificate_expiry_timestamp_seconds"]
+        self.token_expiry: Gauge = made["slopewatch_token_expiry_timestamp_seconds"]
+        self.disk_free: Gauge = made["slopewatch_disk_free_bytes"]
+        self.disk_size: Gauge = made["slopewatch_disk_size_bytes"]
+        self.clock_skew: Gauge = made["slopewatch_clock_skew_seconds"]
+        self.vitals: Gauge = made["slopewatch_vitals_last_success_timestamp_seconds"]
+        self.watchdog_check: Gauge = made["slopewatch_watchdog_last_check_timestamp_seconds"]
+        self.silent_sites: Gauge = made["slopewatch_watchdog_silent_sites"]
+        self._is_watching = False
         self._handling: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._committing: dict[str, tuple[Counter, Histogram]] = {}
 
     def _make(self, metric: Metric):  # type: ignore[no-untyped-def]  # one of three classes
         kinds = {"gauge": Gauge, "counter": Counter, "histogram": Histogram}
-        return kinds[metric.kind](
-            metric.name, metric.meaning, metric.labels, registry=self.registry
-        )
+        # One without labels would be shown as 0 before it has a value.
+        registry = self.registry if metric.labels else None
+        return kinds[metric.kind](metric.name, metric.meaning, metric.labels, registry=registry)
+
+    def watched(self, at: float, silent: int) -> None:
+        """The watchdog looked at unix time `at` and found `silent` sites; shown from here on."""
+        self.watchdog_check.set(at)
+        self.silent_sites.set(silent)
+        if not self._is_watching:
+            self.registry.register(self.watchdog_check)
+            self.registry.register(self.silent_sites)
+            self._is_watching = True
 
     @contextmanager
     def timed(self, stage: str, event_type: str) -> Iterator[None]:
@@ -182,6 +332,19 @@ class Telemetry:
         took = time.perf_counter() - start
         handled, seconds = self._of_handling(stage, event_type)
         handled.inc()
+        seconds.observe(took)
+
+    @contextmanager
+    def committed(self, stage: str) -> Iterator[None]:
+        """Count one commit that succeeds and how long it took."""
+        start = time.perf_counter()
+        yield
+        took = time.perf_counter() - start
+        if stage not in self._committing:
+            labels = self.commits.labels(stage), self.commit_seconds.labels(stage)
+            self._committing[stage] = labels
+        commits, seconds = self._committing[stage]
+        commits.inc()
         seconds.observe(took)
 
     def _of_handling(self, stage: str, event_type: str) -> tuple[Counter, Histogram]:

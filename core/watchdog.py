@@ -1,8 +1,9 @@
 """The watchdog says when the pipeline itself is silent; it needs neither broker nor ledger.
 
-Alerting leaves a small file a site, `<data>/heartbeat/<site>.json`, whenever a closed day reaches
-it (`beat`). The watchdog reads these by the wall clock. Silence is not safety: while a site is
-silent nobody is warned, whatever the slope does.
+Alerting leaves a small note a site in the memory, `heartbeat/<site>`, whenever a closed day reaches
+it, so that the watchdog may live on another machine (`Heartbeats`). The watchdog reads these by
+the wall clock. Silence is not safety: while a site is silent nobody is warned, whatever the slope
+does.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import structlog
 from msgspec.structs import replace
 
 from core.clock import Clock
-from core.errors import SettingsError, SlopewatchError
+from core.errors import SettingsError, SlopewatchError, UnavailableError
+from core.notes import Notes, open_notes
 
 REPEAT_AFTER: Final = timedelta(hours=24)
 MEMORY_NAME: Final = "watchdog.memory"
@@ -56,26 +58,69 @@ class _Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Reading(NamedTuple):
-    beat: Heartbeat | None
-    fault: str | None
+    """A site's heartbeat. `fault`: why it counts as none; `away`: it may only be out of reach."""
+
+    beat: Heartbeat | None = None
+    fault: str | None = None
+    away: bool = False
+
+
+class Heartbeats:
+    """The heartbeats in the memory at `url`; nothing is opened before the first one.
+
+    A memory on this machine that cannot be read is a fault at once, one elsewhere may be out of
+    reach for a while.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._local = not url.startswith("s3://")
+        self._notes: Notes | None = None
+
+    def beat(self, site: str, day: date, now: datetime) -> None:
+        """Note that the closed `day` of `site` reached alerting at `now` (wall clock, aware).
+
+        Raises `UnavailableError` when the memory is out of reach.
+        """
+        name = _named(site)
+        self._opened().put(name, msgspec.json.encode(Heartbeat(site=site, day=day, at=now)))
+
+    def last(self, site: str) -> date | None:
+        """The closed day that the heartbeat of `site` speaks of; None where none can be read."""
+        beat = self.read(site).beat
+        return beat.day if beat else None
+
+    def read(self, site: str) -> _Reading:
+        """The heartbeat of `site` as it stands now, or why it cannot be read.
+
+        Raises `SettingsError` for a memory of which nobody knows what it is.
+        """
+        name = _named(site)
+        try:
+            content = self._opened().get(name)
+        except UnavailableError:
+            if self._local:
+                return _Reading(fault="its heartbeat is damaged or cannot be read")
+            return _Reading(away=True)
+        if content is None:
+            return _Reading()
+        try:
+            found = msgspec.json.decode(_bounded(content), type=Heartbeat)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return _Reading(fault="its heartbeat is damaged or cannot be read")
+        if found.site != site or found.at.tzinfo is None:
+            return _Reading(fault="its heartbeat is damaged or of another site")
+        return _Reading(found)
+
+    def _opened(self) -> Notes:
+        if self._notes is None:
+            self._notes = open_notes(self._url)
+        return self._notes
 
 
 def folder_in(data: Path) -> Path:
-    """Where heartbeats lie under the service's data folder."""
+    """Where the watchdog keeps its lock and whom it told, under the service's data folder."""
     return data / "heartbeat"
-
-
-def beat(folder: Path, site: str, day: date, now: datetime) -> None:
-    """Note that the closed `day` of `site` reached alerting at `now` (wall clock, aware)."""
-    path = _path(folder, site)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(path, msgspec.json.encode(Heartbeat(site=site, day=day, at=now)))
-
-
-def last_beat(folder: Path, site: str) -> date | None:
-    """The closed day that the heartbeat of `site` speaks of; None where there is none."""
-    beat = _read(_path(folder, site), site).beat
-    return beat.day if beat else None
 
 
 @contextmanager
@@ -85,7 +130,7 @@ def watching_alone(folder: Path, site: str | None = None) -> Iterator[str | None
     Two that watch would tell everything twice. The kernel frees the lock when its holder dies,
     however it dies; what is in the file is only there to be read.
     """
-    name = f"watchdog.{_path(folder, site).stem}.lock" if site else LOCK_NAME
+    name = f"watchdog.{_checked(site)}.lock" if site else LOCK_NAME
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -104,13 +149,26 @@ def watching_alone(folder: Path, site: str | None = None) -> Iterator[str | None
 
 
 class Watchdog:
-    """Watches the heartbeats of `sites`; silent for longer than `limit_hours` means: tell."""
+    """Watches the heartbeats of `sites`; silent for longer than `limit_hours` means: tell.
+
+    Whom it told it remembers in `folder`. `silent` are the sites that were at the last check,
+    `away` whether their heartbeats were out of reach then.
+    """
 
     def __init__(
-        self, folder: Path, sites: Iterable[str], limit_hours: float, notify: Notify, clock: Clock
+        self,
+        folder: Path,
+        beats: Heartbeats,
+        sites: Iterable[str],
+        limit_hours: float,
+        notify: Notify,
+        clock: Clock,
     ) -> None:
+        self.silent: frozenset[str] = frozenset()
+        self.away = False
         self._folder = folder
-        self._paths = {site: _path(folder, site) for site in sites}
+        self._beats = beats
+        self._sites = [_checked(site) for site in sites]
         self._limit = timedelta(hours=limit_hours)
         self._notify = notify
         self._clock = clock
@@ -131,18 +189,32 @@ class Watchdog:
         """
         now = self._clock.now()
         before = dict(self._memory)
-        told = [
-            sentence
-            for site, path in self._paths.items()
-            if (sentence := self._look(site, _read(path, site), now)) is not None
-        ]
+        readings = self._readings()
+        silent = []
+        told = []
+        for site, reading in readings.items():
+            self._memory[site] = known = self._waiting(site, reading, now)
+            if reading.fault is not None or now - known.since > self._limit:
+                silent.append(site)
+            sentence = self._look(site, reading, known, now)
+            if sentence is not None:
+                told.append(sentence)
+        self.silent = frozenset(silent)
+        self.away = any(reading.away for reading in readings.values())
         if self._memory != before:
             self._keep_memory()
         return told
 
-    def _look(self, site: str, reading: _Reading, now: datetime) -> str | None:
-        known = self._waiting(site, reading, now)
-        self._memory[site] = known
+    def _readings(self) -> dict[str, _Reading]:
+        """All heartbeats. A memory out of reach is not asked for every site in turn: each waits."""
+        readings: dict[str, _Reading] = {}
+        away = False
+        for site in self._sites:
+            readings[site] = _Reading(away=True) if away else self._beats.read(site)
+            away = away or readings[site].away
+        return readings
+
+    def _look(self, site: str, reading: _Reading, known: _Memory, now: datetime) -> str | None:
         silent_for = now - known.since
         if reading.fault is None and silent_for <= self._limit:
             # Only a new beat ends a silence: a clock that was set back makes an old one look young.
@@ -185,7 +257,7 @@ class Watchdog:
     def _read_memory(self) -> dict[str, _Memory]:
         path = self._folder / MEMORY_NAME
         try:
-            memory = msgspec.json.decode(_bounded(path), type=dict[str, _Memory])
+            memory = msgspec.json.decode(_content(path), type=dict[str, _Memory])
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.MsgspecError) as error:
@@ -207,6 +279,8 @@ def _silence(site: str, reading: _Reading, silent_for: timedelta, limit: timedel
     allowed = f"limit {limit / timedelta(hours=1):g} h"
     if reading.fault is not None:
         why = f"{reading.fault}, so nobody knows whether days are closed"
+    elif reading.away:
+        why = f"its heartbeat has been out of reach, or none came, for {hours} ({allowed})"
     else:
         last = f"the last was {reading.beat.day}" if reading.beat else "none ever did"
         why = f"no closed day has reached alerting for {hours} ({allowed}); {last}"
@@ -216,35 +290,31 @@ def _silence(site: str, reading: _Reading, silent_for: timedelta, limit: timedel
     )
 
 
-def _read(path: Path, site: str) -> _Reading:
-    try:
-        found = msgspec.json.decode(_bounded(path), type=Heartbeat)
-    except FileNotFoundError:
-        return _Reading(None, None)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return _Reading(None, "its heartbeat file is damaged or cannot be read")
-    if found.site != site or found.at.tzinfo is None:
-        return _Reading(None, "its heartbeat file is damaged or of another site")
-    return _Reading(found, None)
-
-
 def _is_aware(one: _Memory) -> bool:
     moments = (one.beat_at, one.since, one.told_at)
     return all(moment is None or moment.tzinfo is not None for moment in moments)
 
 
-def _bounded(path: Path) -> bytes:
+def _content(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(_MAX_BYTES + 1)
+        return _bounded(file.read(_MAX_BYTES + 1))
+
+
+def _bounded(content: bytes) -> bytes:
     if len(content) > _MAX_BYTES:
-        raise OSError(f"{path} is too large")
+        raise msgspec.DecodeError("too large for what it should be")
     return content
 
 
-def _path(folder: Path, site: str) -> Path:
+def _named(site: str) -> str:
+    """The note that holds the heartbeat of `site`."""
+    return f"heartbeat/{_checked(site)}"
+
+
+def _checked(site: str) -> str:
     if not _SITE.fullmatch(site):
         raise SettingsError(f"{site!r} is not the name of a site")
-    return folder / f"{site}.json"
+    return site
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -71,7 +71,15 @@ class Worker(Generic[S]):
         self._telemetry = telemetry
         self._batch = batch
         self._backoff = backoff
-        self._outlet = Outlet(log, stage.name, artifacts, clock, telemetry, send_timeout_s)
+        self._outlet = Outlet(
+            log,
+            stage.name,
+            artifacts,
+            clock,
+            telemetry,
+            send_timeout_s,
+            looks_on=stage.outbox is None,
+        )
         self._sites: dict[str, Intake[S]] = {}
         self._parked = Parking(clock, backoff)
         self._gaps: dict[str, datetime] = {}
@@ -185,6 +193,7 @@ class Worker(Generic[S]):
         self._joined = False
         self._close_sites(list(self._sites))
         self._parked.clear()
+        self._forget_lag(self._next)
         self._next.clear()
         self._consumer.close()
 
@@ -236,6 +245,7 @@ class Worker(Generic[S]):
         self._noted = {}
         for partition in partitions:
             self._next.pop(partition, None)
+        self._forget_lag(partitions)
         self._close_sites([s for s in self._sites if self._partition(s) in partitions])
         for name in [s for s in self._parked if self._partition(s) in partitions]:
             del self._parked[name]
@@ -407,6 +417,11 @@ class Worker(Generic[S]):
         for partition, position in self._next.items():
             lag = self._telemetry.log_lag.labels(self._stage.name, str(partition))
             lag.set(end[partition] - position)
+
+    def _forget_lag(self, partitions: Iterable[int]) -> None:
+        """Show no lag of what is not read here any more: an old figure would look like trouble."""
+        for partition in partitions:
+            self._telemetry.log_lag.remove(self._stage.name, str(partition))
 
     def _report_parked(self) -> None:
         parked = set(self.parked)

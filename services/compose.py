@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from importlib import metadata, resources
-from typing import Any, get_args
+from typing import Any
 
 import structlog
 
 from core.artifacts import Artifacts, open_artifacts, reference
-from core.clock import Clock, SystemClock, end_of, midnight
+from core.clock import Clock, SystemClock
 from core.errors import BadInputError, SettingsError, SlopewatchError
 from core.eventlog import EventLog, open_log, partition_of
 from core.events import (
     ASSESSMENTS,
-    LEVELS,
     OBSERVATIONS,
-    Coverage,
     DeadlinePassed,
     Event,
     ReleaseActivated,
@@ -34,21 +32,28 @@ from core.settings import Service, Site, load_site, site_from_bytes
 from core.statestore import States, open_states
 from core.telemetry import Telemetry
 from core.topics import make_ready
-from core.watchdog import beat, folder_in, last_beat
+from core.watchdog import Heartbeats
 from core.worker import Worker
 from services.alerting.notifier import Recipients
 from services.alerting.sender import Sender
 from services.alerting.service import AlertingStage
 from services.alerting.state import decode_state
 from services.alerting.thresholds import load_table
+from services.gauges import AlertGauges, Standing
 from services.inference.service import InferenceStage
 from services.inference.version import model_version
 from services.ingest.announced import miss_vanished
 from services.ingest.service import Ingest
+from services.projector.alerts import Alerts
+from services.projector.drivers import Drivers
+from services.projector.motion import Motion
+from services.projector.projection import Projection
 
 UPKEEP_S = 5.0
 SEND_TIMEOUT_S = 30.0
 PAGE = 2000
+ALL = ("ingest", "inference", "alerting", "projector")
+"""The services that work together in one process; without the projector they warn as well."""
 THRESHOLDS = "twin-2.json"
 
 
@@ -69,6 +74,7 @@ class Slopewatch:
         self.telemetry = telemetry or Telemetry()
         self.roles = frozenset(roles)
         self._closing = ExitStack()
+        tell_build(self.telemetry, service)
         service.data.mkdir(parents=True, exist_ok=True)
         self.log: EventLog = open_log(str(service.log))
         self._closing.callback(self.log.close)
@@ -78,7 +84,11 @@ class Slopewatch:
         self.states: States | None = None
         self.ledger: Ledger | None = None
         self.sender: Sender | None = None
+        self.projection: Projection | None = None
+        self._heartbeats = Heartbeats(str(service.memory))
         self._beaten: dict[str, date] = {}
+        self._standing: Standing | None = None
+        self._gauges: AlertGauges | None = None
         self._passed: set[str] = set()
         self.workers: list[Worker[Any]] = []
         try:
@@ -96,6 +106,10 @@ class Slopewatch:
         if "alerting" in self.roles:
             self.ledger = open_ledger(str(self.service.ledger))
             self._closing.callback(self.ledger.close)
+            self._standing = Standing(self.ledger)
+            self._gauges = AlertGauges(
+                self.telemetry, self.ledger, self.log, self.artifacts, self.clock
+            )
             self._add_worker(AlertingStage(self.ledger, self.artifacts), member)
             recipients = Recipients(self.site_in_force, self.service)
             unreachable = self.telemetry.unreachable
@@ -106,6 +120,13 @@ class Slopewatch:
                 unreachable=lambda site, count: unreachable.labels(site).set(count),
             )
             self._closing.callback(self.sender.close)
+
+        if "projector" in self.roles:
+            self.projection = Projection(str(self.service.projection))
+            self._closing.callback(self.projection.close)
+            for projection in (Drivers, Motion, Alerts):
+                inbox = self.log.topic_id(projection.inbox)
+                self._add_worker(projection(self.projection, inbox, self.artifacts), member)
 
     def _add_worker(self, stage: Any, member: str) -> None:
         worker: Worker[Any] = Worker(
@@ -186,19 +207,14 @@ class Slopewatch:
 
     def heartbeat(self) -> None:
         """Tell the watchdog of every closed day that has reached alerting since the last one."""
-        if self.ledger is None:
-            return
-        for site in self.ledger.sites():
-            view = self.ledger.state(site)
-            closed = decode_state(view.state).closed if view else None
-            if closed is None:
+        for site, state in self._standing.sites().items() if self._standing else ():
+            closed = state.closed
+            if closed is None or self._beaten.get(site) == closed.day:
                 continue
-            self.telemetry.day_closed.labels(site).set(end_of(closed.day).timestamp())
-            if self._beaten.get(site) != closed.day:
-                known = last_beat(folder_in(self.service.data), site)
-                if known is None or known < closed.day:
-                    beat(folder_in(self.service.data), site, closed.day, self.clock.now())
-                self._beaten[site] = closed.day
+            known = self._heartbeats.last(site)
+            if known is None or known < closed.day:
+                self._heartbeats.beat(site, closed.day, self.clock.now())
+            self._beaten[site] = closed.day
 
     def run_sender(self, stop: threading.Event) -> None:
         """Send what is due until `stop`."""
@@ -208,31 +224,18 @@ class Slopewatch:
     def run_upkeep(self, stop: threading.Event) -> None:
         """Deadlines, heartbeats and gauges, every few seconds until `stop`."""
         while not stop.is_set():
-            try:
-                self.pass_deadlines()
-                self.heartbeat()
-                self.gauge()
-            except SlopewatchError as error:
-                structlog.get_logger().warning("upkeep", reason=str(error))
+            for task in (self.pass_deadlines, self.heartbeat, self.gauge):
+                try:
+                    task()
+                except SlopewatchError as error:
+                    # A memory out of reach must not keep deadlines from passing.
+                    structlog.get_logger().warning("upkeep", reason=str(error))
             stop.wait(UPKEEP_S)
 
     def gauge(self) -> None:
-        """Set the gauges of alerts and coverage from the ledger."""
-        if self.ledger is None:
-            return
-        for site in self.ledger.sites():
-            view = self.ledger.state(site)
-            units = decode_state(view.state).units.values() if view else ()
-            for level in LEVELS:
-                count = sum(unit.level == level for unit in units)
-                self.telemetry.alert_units.labels(site, level).set(count)
-            for coverage in get_args(Coverage):
-                count = sum(unit.coverage == coverage for unit in units)
-                self.telemetry.coverage_units.labels(site, coverage).set(count)
-            epochs = [sight.epoch for unit in units for sight in unit.sights.values()]
-            if epochs:
-                newest = midnight(max(epochs)).timestamp()
-                self.telemetry.state_valid.labels(site).set(newest)
+        """Set the gauges that the ledger and the topic of alerts have."""
+        if self._gauges is not None and self._standing is not None:
+            self._gauges.refresh(self._standing.sites())
 
     def close(self) -> None:
         """Hand everything back."""
@@ -295,6 +298,15 @@ def this_release(service: Service | None = None) -> ReleaseActivated:
         thresholds=load_table(table).version,
         table=reference(table),
     )
+
+
+def tell_build(telemetry: Telemetry, service: Service) -> None:
+    """Show what runs here. A threshold table that cannot be used stops only whoever needs it."""
+    try:
+        thresholds = this_release(service).thresholds
+    except SettingsError:
+        thresholds = "unreadable"
+    telemetry.build.labels(metadata.version("slopewatch"), model_version(), thresholds).set(1)
 
 
 def shipped_table() -> bytes:

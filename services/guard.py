@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import structlog
 
 from core.clock import SystemClock
-from core.errors import SlopewatchError, UnavailableError
+from core.errors import SettingsError, SlopewatchError, UnavailableError
 from core.events import identity
 from core.settings import Service, Site
-from core.watchdog import Watchdog, folder_in
+from core.telemetry import Telemetry
+from core.watchdog import Heartbeats, Watchdog, folder_in
 from services.alerting.message import WHOLE_SITE, Message
 from services.alerting.notifier import Recipients
+
+EVERY_S = 60.0
+
+
+class Guard:
+    """Keeps the watchdog watching the sites that have a file, and shows what it sees.
+
+    A site file that cannot be read leaves the last ones watched.
+    """
+
+    def __init__(
+        self, service: Service, sites: Callable[[], list[Site]], telemetry: Telemetry
+    ) -> None:
+        """Raises `SettingsError` where no site can be read at the start."""
+        self._service = service
+        self._read = sites
+        self._telemetry = telemetry
+        self._sites = sites()
+        self._watchdog = make_watchdog(service, self._sites)
+
+    def run(self, stop: threading.Event, echo: Callable[[str], None]) -> None:
+        """Check every minute until `stop`; `echo` hears what was told."""
+        while not stop.is_set():
+            for sentence in self._watchdog.check():
+                echo(sentence)
+            silent = len(self._watchdog.silent)
+            self._telemetry.watched(SystemClock().now().timestamp(), silent)
+            stop.wait(EVERY_S)
+            self._read_again()
+
+    def missing(self) -> list[str]:
+        """Why it cannot tell whether days are closed, if so."""
+        away = "the memory is out of reach, so no heartbeat can be read: see that its store answers"
+        return [away] if self._watchdog.away else []
+
+    def _read_again(self) -> None:
+        try:
+            found = self._read()
+        except SettingsError as error:
+            structlog.get_logger().error("site files not read again", reason=str(error))
+            return
+        if found != self._sites:
+            self._sites, self._watchdog = found, make_watchdog(self._service, found)
 
 
 def make_watchdog(service: Service, watched: Iterable[Site]) -> Watchdog:
@@ -39,7 +84,9 @@ def make_watchdog(service: Service, watched: Iterable[Site]) -> Watchdog:
             why = "; ".join(failures) or f"site {name} has no recipients, list some in its file"
             raise UnavailableError(f"nobody could be told ({why}): {sentence}")
 
-    return Watchdog(folder_in(service.data), sites, service.watchdog_hours, tell, clock)
+    service = service.resolved()
+    beats = Heartbeats(str(service.memory))
+    return Watchdog(folder_in(service.data), beats, sites, service.watchdog_hours, tell, clock)
 
 
 def silence_message(site: Site, sentence: str, now: datetime, *, heard: bool) -> Message:

@@ -5,28 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import date
 
 import structlog
 
-from core import plugins
-from core.clock import end_of
 from core.errors import SlopewatchError
-from core.eventlog import EventLog
-from core.events import ASSESSMENTS, ForecastIssued
 from core.settings import Site
-from core.telemetry import Telemetry
-from services.compose import Slopewatch, append_observation, load_sites, newest
+from services.compose import Slopewatch, append_observation, load_sites
 from services.inference.issuing.fitting import fit_site, fitted_event, is_due
-from services.inference.issuing.ladder import FILTER
-from services.inference.issuing.skill import SkillRow, skill_of
-from services.inference.model import HORIZONS_D, MODELS
-from services.inference.state import SiteState, day_number
+from services.inference.state import day_number
 from services.inference.store import read_state
 from services.ingest.service import Poll
-
-SKILL_DAYS = 365
-"""Days of epochs by which recent forecasts are judged."""
 
 
 def announce(app: Slopewatch, sites: Sequence[Site]) -> None:
@@ -36,34 +25,6 @@ def announce(app: Slopewatch, sites: Sequence[Site]) -> None:
         if changed:
             structlog.get_logger().info("site configured", site=site.name, changes=changed)
     app.activate_release(sites)
-
-
-def recent_skill(
-    log: EventLog, state: SiteState, last: date, days: int = SKILL_DAYS
-) -> list[SkillRow]:
-    """How the forecasts did that met an epoch in the `days` before `last`."""
-    assert state.site is not None
-    first = last - timedelta(days=days)
-    said = newest(log, ASSESSMENTS, state.site.name, first - timedelta(days=max(HORIZONS_D)))
-    issued = [event.data for event in said if isinstance(event.data, ForecastIssued)]
-    return skill_of(state, issued, day_number(first))
-
-
-def gauge_forecasts(
-    telemetry: Telemetry, site: str, state: SiteState, rows: Sequence[SkillRow]
-) -> None:
-    """Set the gauges of the site's forecasts."""
-    for row in rows:
-        labels = (site, row.model, str(row.horizon_d))
-        telemetry.forecast_error.labels(*labels).set(row.rmse_mm)
-        telemetry.forecast_coverage.labels(*labels).set(row.covered)
-    units = state.issued.units if state.issued else ()
-    for name in (*plugins.names(MODELS), FILTER):
-        count = sum(unit.model == name for unit in units)
-        telemetry.forecast_units.labels(site, name).set(count)
-    telemetry.forecast_fallback.labels(site).set(sum(unit.stepped_down for unit in units))
-    if state.fitted is not None:
-        telemetry.forecast_fitted.labels(site).set(end_of(state.fitted.day).timestamp())
 
 
 class Scheduler:
@@ -93,7 +54,7 @@ class Scheduler:
         return polls
 
     def look_after(self) -> int:
-        """Once a closed day of each site: how its forecasts did, and a fit of models grown old.
+        """Once a closed day of each site: a fit of models that have grown old.
 
         Only where this process holds the state. Returns how many sites were fitted.
         """
@@ -119,7 +80,6 @@ class Scheduler:
             self._looked[site.name] = closed
             state = read_state(repository, app.artifacts)
             last = date.fromisoformat(closed)
-            gauge_forecasts(app.telemetry, site.name, state, recent_skill(app.log, state, last))
             if not is_due(state, app.service.refit_days):
                 return False
             fit = fit_site(state, day_number(last))

@@ -140,6 +140,11 @@ class Ledger:
         with self._database.read() as connection:
             return outbox.stored(connection, site)
 
+    def waiting(self) -> dict[str, tuple[int, datetime]]:
+        """By site how many notifications wait to be sent, and when the oldest was decided."""
+        with self._database.read() as connection:
+            return outbox.waiting(connection)
+
     def attempts(self, notification_id: str) -> list[Attempt]:
         """What senders wrote down about one notification, in order."""
         with self._database.read() as connection:

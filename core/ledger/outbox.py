@@ -201,6 +201,19 @@ def stored(connection: Connection, site: str | None) -> list[QueuedNotification]
     ]
 
 
+def waiting(connection: Connection) -> dict[str, tuple[int, datetime]]:
+    """By site how many notifications are queued, and when the oldest of them was decided."""
+    row = notification.c
+    queued = (
+        select(row.site, func.count(), func.min(row.created_at))
+        .where(row.outcome == "queued")
+        .group_by(row.site)
+    )
+    return {
+        site: (count, from_utc_text(oldest)) for site, count, oldest in connection.execute(queued)
+    }
+
+
 def attempts_of(connection: Connection, notification_id: str) -> list[Attempt]:
     """The attempts recorded for one notification, in order."""
     rows = select(attempt).where(attempt.c.notification_id == notification_id)

@@ -35,6 +35,7 @@ __all__ = [
     "States",
     "equal",
     "open_states",
+    "open_states_to_read",
 ]
 
 MAX_OUTCOME_BYTES = 1_000_000
@@ -181,6 +182,24 @@ def open_states(url: str) -> States:
     raise SettingsError(
         f"state: {url!r} is neither file:///folder, s3://bucket/prefix nor memory://"
     )
+
+
+def open_states_to_read(url: str) -> States:
+    """Open the store at `url` (`file://` or `s3://`) beside its worker, to look and no more.
+
+    No lock is taken, nothing is made, and what would change something raises `SlopewatchError`. A
+    site shows what was committed last when it was opened. When its worker thins that away
+    meanwhile, a read raises `UnavailableError`: open the site again. `open` of a site without a
+    store raises `UnavailableError`; another scheme `SettingsError`.
+    """
+    from core.statestore.readers import FileReaders, S3Readers
+
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.strip("/"):
+        return FileReaders(unquote(parts.path))
+    if parts.scheme == "s3":
+        return S3Readers(url)
+    raise SettingsError(f"state: {url!r} is read by its own worker alone")
 
 
 def equal(a: SiteRepository, b: SiteRepository, ignoring_attrs: Collection[str]) -> list[str]:

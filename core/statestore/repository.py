@@ -209,6 +209,34 @@ class IcechunkSite:
             raise self._conflict() from error
 
 
+class SiteReader(IcechunkSite):
+    """A `SiteRepository` that only looks, beside whoever commits."""
+
+    def __init__(self, site: str, storage: icechunk.Storage) -> None:
+        super().__init__(site, storage, [], timedelta.max)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed yet."""
+        return not self._closed
+
+    def commit(
+        self, changes: Sequence[Change], attrs: Mapping[str, Any], outcomes: Sequence[bytes]
+    ) -> None:
+        """Refused."""
+        raise self._refused()
+
+    def thin(self, keep_snapshots: int) -> int:
+        """Refused."""
+        raise self._refused()
+
+    def _begun(self) -> icechunk.Session:
+        return self._run(self._repo.readonly_session_async(BRANCH))
+
+    def _refused(self) -> SlopewatchError:
+        return SlopewatchError(f"site {self._site} was opened to be read alone")
+
+
 def create(site: str, storage: icechunk.Storage) -> None:
     """Make an empty repository; a kill meanwhile can leave one that Icechunk will not open."""
     with trouble(site):

@@ -13,12 +13,12 @@ from uuid import uuid4
 import icechunk
 
 from core.errors import SettingsError, SlopewatchError, UnavailableError
-from core.objects import Bucket, bucket_of, open_objects
+from core.objects import Bucket, Objects, bucket_of, open_objects
 from core.statestore.lock import FolderLock
 from core.statestore.repository import IcechunkSite, create, trouble
 from core.statestore.thinning import ALONE, AMONG_OTHERS
 
-_SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACE = re.compile(rb"repositories/[A-Za-z0-9_-]{1,64}-[0-9a-f]{32}")
 
 
@@ -41,7 +41,7 @@ class _States:
     def open(self, site: str) -> IcechunkSite:
         """See `States.open`."""
         self._check()
-        if not _SITE.fullmatch(site):
+        if not SITE.fullmatch(site):
             raise SettingsError(f"{site!r} is no site name: use 1 to 64 of A-Z a-z 0-9 _ -")
         peers = self._handles.setdefault(site, [])
         return IcechunkSite(site, self._storage(site), peers, self.spared)
@@ -84,16 +84,12 @@ class FileStates(_States):
         super().__init__()
         self._folder = Path(folder)
         self._lock = FolderLock(self._folder)
-        _say_errors_only()  # It warns at every opening of two writers: hence the lock.
+        say_errors_only()  # It warns at every opening of two writers: hence the lock.
 
     def sites(self) -> tuple[str, ...]:
         """See `States.sites`."""
         self._check()
-        try:
-            names = sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
-        except OSError as error:
-            raise UnavailableError(f"cannot list {self._folder}: {error.strerror}") from error
-        return tuple(name for name in names if _SITE.fullmatch(name))
+        return sites_in(self._folder)
 
     def close(self) -> None:
         """See `States.close`."""
@@ -127,7 +123,7 @@ class S3States(_States):
         super().__init__()
         self._bucket = bucket_of(url)
         self._objects = open_objects(url)
-        _say_errors_only()  # It warns of each kind of credentials that it tries in vain.
+        say_errors_only()  # It warns of each kind of credentials that it tries in vain.
         if not self._objects.keeps_conditions("conditional-writes"):
             raise SettingsError(
                 f"{self._bucket} does not look at the conditions of a write (If-None-Match, "
@@ -137,24 +133,42 @@ class S3States(_States):
     def sites(self) -> tuple[str, ...]:
         """See `States.sites`."""
         self._check()
-        return tuple(sorted(name.removeprefix("sites/") for name in self._objects.names("sites/")))
+        return sites_of(self._objects)
 
     def _storage(self, site: str) -> icechunk.Storage:
         pointer = f"sites/{site}"
         place = self._objects.get(pointer)
         if place is None:
             made = f"repositories/{site}-{uuid4().hex}"
-            create(site, _storage_at(self._bucket, made))
+            create(site, storage_at(self._bucket, made))
             self._objects.create(pointer, made.encode())
             place = self._objects.get(pointer)
-        if place is None or not _PLACE.fullmatch(place):
-            raise SlopewatchError(
-                f"{self._bucket}/{pointer} does not say where the site lies: restore a backup"
-            )
-        return _storage_at(self._bucket, place.decode())
+        return storage_at(self._bucket, checked(place, f"{self._bucket}/{pointer}"))
 
 
-def _storage_at(bucket: Bucket, place: str) -> icechunk.Storage:
+def sites_in(folder: Path) -> tuple[str, ...]:
+    """Names of the sites that have a repository in `folder`, sorted."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except OSError as error:
+        raise UnavailableError(f"cannot list {folder}: {error.strerror}") from error
+    return tuple(name for name in names if SITE.fullmatch(name))
+
+
+def sites_of(objects: Objects) -> tuple[str, ...]:
+    """Names of the sites that have a repository below the prefix of a bucket, sorted."""
+    return tuple(sorted(name.removeprefix("sites/") for name in objects.names("sites/")))
+
+
+def checked(place: bytes | None, pointer: str) -> str:
+    """Where a site's repository lies, as the object `pointer` says."""
+    if place is None or not _PLACE.fullmatch(place):
+        raise SlopewatchError(f"{pointer} does not say where the site lies: restore a backup")
+    return place.decode()
+
+
+def storage_at(bucket: Bucket, place: str) -> icechunk.Storage:
+    """The repository that lies at `place` below a prefix of a bucket."""
     return icechunk.s3_storage(
         bucket=bucket.name,
         prefix=bucket.below(place),
@@ -166,6 +180,7 @@ def _storage_at(bucket: Bucket, place: str) -> icechunk.Storage:
     )
 
 
-def _say_errors_only() -> None:
+def say_errors_only() -> None:
+    """Keep Icechunk's warnings out of the log, unless ICECHUNK_LOG asks for them."""
     if "ICECHUNK_LOG" not in os.environ:
         icechunk.set_logs_filter("error")

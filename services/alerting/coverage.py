@@ -94,6 +94,36 @@ def expected_pass(closed: ClosedDay, repeat_days: int) -> date | None:
     return min(expected, default=None)
 
 
+def awaited_pass(closed: ClosedDay, repeat_days: int) -> date | None:
+    """The pass that follows the last one known of each track, come or not; the earliest of them.
+
+    A track that was not seen for more than 4 repeat intervals is not waited for, unless none was.
+    None when none was ever seen.
+    """
+    last = list((closed.passes or closed.epochs).values())
+    longest = timedelta(days=BLIND_AFTER_INTERVALS * repeat_days)
+    lively = [day for day in last if closed.day - day <= longest]
+    return min((day + timedelta(days=repeat_days) for day in lively or last), default=None)
+
+
+def blind_on(
+    sights: Mapping[str, Sight],
+    repeat_days: int,
+    judging: Judging = Judging(),  # noqa: B008
+) -> date | None:
+    """The first day as of which `assess` calls the unit blind if no track measures it again.
+
+    None where no track has measured it in a way that counts.
+    """
+    measured = [
+        sight.measured
+        for sight in sights.values()
+        if sight.measured is not None and not (judging.downslope and _across(sight))
+    ]
+    last = max(measured, default=None)
+    return last and last + timedelta(days=BLIND_AFTER_INTERVALS * repeat_days + 1)
+
+
 def plain_date(day: date) -> str:
     """A date as people write it, the same on every machine: 3 March 2024."""
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"

@@ -8,7 +8,7 @@ level that the rule's entry does not name, has no threshold: it is never asked f
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import Field, model_validator
@@ -69,6 +69,18 @@ class ThresholdTable(msgspec.Struct, frozen=True):
         return Limits(*found)
 
 
+class _Budget(msgspec.Struct):
+    false_alarms: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Choices(msgspec.Struct):
+    budgets: dict[Literal["yellow", "orange", "red"], _Budget] = {}
+
+
+class _Made(msgspec.Struct):
+    choices: _Choices = msgspec.field(default_factory=_Choices)
+
+
 def load_table(content: bytes) -> ThresholdTable:
     """Read a table; `BadInputError` says what is wrong with it."""
     try:
@@ -81,6 +93,18 @@ def load_table(content: bytes) -> ThresholdTable:
             f'a threshold table is JSON with "version" and "rules": {error!r}'
         ) from error
     return ThresholdTable(version, rules, of_100)
+
+
+def budgets_in(table: bytes) -> dict[str, float]:
+    """False alarms a unit-year by level that a table was made for; empty where it does not say.
+
+    They change no decision, so a table without them, or with others, is as good.
+    """
+    try:
+        made = msgspec.json.decode(table, type=_Made)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return {}
+    return {level: one.false_alarms for level, one in made.choices.budgets.items()}
 
 
 def _of_100(entry: dict[str, Any]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import typer
 from core.errors import SlopewatchError
 from services.cli import (
     alerts,
+    backup,
     cap,
     config,
     forecasts,
@@ -18,6 +19,7 @@ from services.cli import (
     ledger,
     logs,
     operators,
+    projection,
     running,
     site,
     twin,
@@ -40,8 +42,10 @@ for name, group in {
     "dead-letters": logs.dead_app,
     "twin": twin.app,
     "ledger": ledger.app,
+    "projection": projection.app,
     "alerts": alerts.app,
     "cap": cap.app,
+    "backup": backup.app,
 }.items():
     app.add_typer(group, name=name)
 for command in (
@@ -55,6 +59,7 @@ for command in (
     forecasts.hindcast,
     forecasts.skill,
     forecasts.understand,
+    backup.restore,
     running.doctor,
     running.reconcile,
     running.certify,

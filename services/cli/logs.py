@@ -16,7 +16,9 @@ dead_app = typer.Typer(help="Input that could not be used.", no_args_is_help=Tru
 @log_app.command("tail")
 def log_tail(
     context: typer.Context,
-    topic: Annotated[str, typer.Argument()] = "alerts",
+    topic: Annotated[
+        str, typer.Argument(help="observations, assessments, alerts or dead-letters")
+    ] = "alerts",
     site: AnySite = None,
     count: Annotated[int, typer.Option("--count", "-n", help="how many of the newest")] = 20,
 ) -> None:

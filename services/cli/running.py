@@ -26,17 +26,20 @@ def run(
     context: typer.Context,
     role: Annotated[
         str | None,
-        typer.Argument(help="ingest, inference, alerting or watchdog; all of them without it"),
+        typer.Argument(
+            help="ingest, inference, alerting, projector or watchdog; all of them without it"
+        ),
     ] = None,
     site: AnySite = None,
     member: Annotated[
         str, typer.Option(help="name of this worker among those of its service, kept over restarts")
     ] = "0",
+    sentry: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run the services until stopped; the page is at the printed address."""
     from services.commands.running import run_services
 
-    run_services(service_of(context), role, site, typer.echo, member)
+    run_services(service_of(context), role, site, typer.echo, member, sentry=sentry)
 
 
 def replay(

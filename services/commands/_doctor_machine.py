@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import platform
-import shutil
 import socket
 import sqlite3
 import sys
@@ -20,6 +19,8 @@ from pathlib import Path
 
 from core.settings import Service
 from services.commands._findings import Finding
+from services.vitals.disks import disks, existing
+from services.vitals.look import Fault
 
 PACKAGES = (
     "alembic",
@@ -57,7 +58,8 @@ def machine_findings(service: Service) -> Iterator[Finding]:
     """Everything that can be looked at without the outside and without slopewatch's own files."""
     yield _python()
     yield _packages()
-    yield from _data_folder(service.data)
+    yield _data_folder(service.data)
+    yield from _disks(service)
     yield _sqlite(service.data)
     yield _clock(service.data)
     yield _metrics_port(service)
@@ -89,33 +91,33 @@ def _import_fault(name: str) -> str | None:
     return None
 
 
-def existing(folder: Path) -> Path:
-    """`folder`, or the nearest one above it that is there."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
-
-
-def _data_folder(folder: Path) -> Iterator[Finding]:
+def _data_folder(folder: Path) -> Finding:
     place = existing(folder)
     if not place.is_dir():
-        yield Finding("data folder", "problem", f"{place} is no folder", "set data to another one")
-        return
+        return Finding("data folder", "problem", f"{place} is no folder", "set data to another one")
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
         told = f"{place} cannot be written: {error.strerror or error}"
-        yield Finding("data folder", "problem", told, "give this user the right, or set data")
-    else:
-        told = "can be written" if place == folder else f"will be made in {place}"
-        yield Finding("data folder", "ok", f"{folder} {told}")
-    free = shutil.disk_usage(place).free
-    told = f"{free / (1 << 30):.1f} GiB free in {place}"
-    if free < FULL_BYTES:
-        yield Finding("disk", "problem", told, "make room: writing may fail any moment")
-    elif free < LOW_BYTES:
-        yield Finding("disk", "warning", told, "make room before it is full")
-    else:
-        yield Finding("disk", "ok", told)
+        return Finding("data folder", "problem", told, "give this user the right, or set data")
+    told = "can be written" if place == folder else f"will be made in {place}"
+    return Finding("data folder", "ok", f"{folder} {told}")
+
+
+def _disks(service: Service) -> Iterator[Finding]:
+    for disk in disks(service):
+        if isinstance(disk, Fault):
+            yield Finding("disk", "problem", disk.sentence, "see that it is mounted")
+            continue
+        what = "disk" if disk.name == "data" else f"disk of {disk.name}"
+        told = f"{disk.free / (1 << 30):.1f} GiB free in {disk.place}"
+        if disk.free < FULL_BYTES:
+            yield Finding(what, "problem", told, "make room: writing may fail any moment")
+        elif disk.free < LOW_BYTES:
+            yield Finding(what, "warning", told, "make room before it is full")
+        else:
+            yield Finding(what, "ok", told)
 
 
 def _sqlite(folder: Path) -> Finding:

@@ -1,94 +1,80 @@
-"""The world outside: clocks of others, endpoints, the mail server. Nothing is sent or asked for."""
+"""The world outside: endpoints, clocks of others, certificates, the mail server.
+
+Nothing is sent or asked for.
+"""
 
 from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
-import requests
-
-from core.errors import SettingsError
-from core.settings import Service, Smtp
-from services.commands._findings import Finding
+from core.errors import SettingsError, UnavailableError
+from core.settings import Service, Site, Smtp
+from services.commands._findings import Finding, valid_until
 from services.ingest import http
+from services.vitals.certificates import expiry_of
+from services.vitals.clocks import ask
+from services.vitals.look import Fault
+from services.vitals.servers import tls_servers, web_servers
 
-TIMEOUT_S = (3.0, 5.0)
 SMTP_TIMEOUT_S = 5.0
 WRONG_CLOCK_S = 300.0
 SLOW_CLOCK_S = 30.0
 
 
-class _Answer(NamedTuple):
-    """What an endpoint said at all."""
-
-    status: int
-    date: str | None
-    asked_at: datetime
-
-
-def outside_findings(service: Service, *, mail: bool) -> Iterator[Finding]:
-    """Endpoints, this clock against theirs and, where `mail` is used, the mail server."""
-    others: list[_Answer] = []
-    for name, url in service.endpoints:
-        answer = _ask(url)
+def outside_findings(service: Service, sites: Sequence[Site]) -> Iterator[Finding]:
+    """Endpoints, this clock against theirs, certificates and, where mail is used, its server."""
+    skews: list[float] = []
+    away: set[str] = set()
+    for name, url in {**dict(service.endpoints), **web_servers(service, sites)}.items():
+        answer = ask(url)
         if isinstance(answer, str):
-            advice = "its feeds wait and try again; check network, proxy and address"
+            away.add(name)
+            advice = "whoever asks it waits and tries again; check network, proxy and address"
             yield Finding(f"endpoint {name}", "warning", answer, advice)
             continue
-        others.append(answer)
+        skews += [] if answer.skew_s is None else [answer.skew_s]
         told = f"{http.shown(url)} answers {answer.status}"
         if answer.status >= 500:
             yield Finding(f"endpoint {name}", "warning", told, "it is out of order: look later")
         else:
             yield Finding(f"endpoint {name}", "ok", told)
-    yield from _clock(others)
-    if mail:
+    yield from _clock(skews)
+    yield from _certificates(service, sites, away)
+    if any(r.notifier.kind == "email" for site in sites for r in site.recipients):
         yield _smtp(service.smtp)
 
 
-def _ask(url: str) -> _Answer | str:
-    try:
-        with requests.Session() as session:
-            session.trust_env = not http.is_loopback(url)
-            session.headers["User-Agent"] = http.USER_AGENT
-            asked_at = datetime.now(UTC)
-            # HEAD is refused by some, and the body of a GET need not be read.
-            with session.get(url, stream=True, timeout=TIMEOUT_S, allow_redirects=False) as answer:
-                return _Answer(answer.status_code, answer.headers.get("Date"), asked_at)
-    except requests.exceptions.SSLError:
-        return f"{http.shown(url)} has no certificate that is trusted"
-    except requests.Timeout:
-        return f"{http.shown(url)} does not answer in time"
-    except requests.RequestException as error:
-        return f"{http.shown(url)} is out of reach ({type(error).__name__})"
-
-
-def _clock(others: list[_Answer]) -> Iterator[Finding]:
+def _clock(skews: list[float]) -> Iterator[Finding]:
     """The median of several is right even if one of them is wrong."""
-    off = sorted(seconds for one in others if (seconds := _behind(one)) is not None)
-    if not off:
+    if not skews:
         return
-    seconds = off[len(off) // 2]
-    told = f"this clock is {abs(seconds):.0f} s {'behind' if seconds > 0 else 'ahead of'} others"
-    if abs(seconds) >= SLOW_CLOCK_S:
-        wrong = abs(seconds) >= WRONG_CLOCK_S
+    skew_s = sorted(skews)[len(skews) // 2]
+    told = f"this clock is {abs(skew_s):.0f} s {'behind' if skew_s < 0 else 'ahead of'} others"
+    if abs(skew_s) >= SLOW_CLOCK_S:
+        wrong = abs(skew_s) >= WRONG_CLOCK_S
         advice = "set the clock (NTP): signatures and times in records depend on it"
         yield Finding("clock, others", "problem" if wrong else "warning", told, advice)
     else:
         yield Finding("clock, others", "ok", told)
 
 
-def _behind(answer: _Answer) -> float | None:
-    try:
-        date = parsedate_to_datetime(answer.date or "")
-    except ValueError:
-        return None
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return (date - answer.asked_at).total_seconds()
+def _certificates(service: Service, sites: Sequence[Site], away: set[str]) -> Iterator[Finding]:
+    """Whether certificates are trusted and for how long; what is away was told already."""
+    for server in tls_servers(service, sites):
+        if isinstance(server, Fault):
+            yield Finding("certificate", "problem", server.sentence, "mend what this says")
+            continue
+        if server.name in away:
+            continue
+        what = f"certificate of {server.name}"
+        try:
+            until = expiry_of(server)
+        except UnavailableError as error:
+            yield Finding(what, "problem", str(error), "mend it, or set the address right")
+        else:
+            yield valid_until(what, until, "have it renewed")
 
 
 def _smtp(smtp: Smtp) -> Finding:

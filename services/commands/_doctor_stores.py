@@ -1,4 +1,4 @@
-"""What slopewatch keeps: event log, state folder, ledger, artifacts. Nothing is changed.
+"""What slopewatch keeps: log, state, ledger, artifacts, memory, projection. Nothing is changed.
 
 Nothing is made either, save an empty object in a bucket, to see that it can be written.
 """
@@ -31,6 +31,8 @@ def store_findings(service: Service, *, network: bool) -> Iterator[Finding]:
         ("state", _state),
         ("ledger", _ledger),
         ("artifacts", _artifacts),
+        ("memory", _memory),
+        ("projection", _projection),
     ):
         url = str(getattr(service, {"event log": "log"}.get(what, what)))
         scheme = url.partition("://")[0]
@@ -161,3 +163,29 @@ def _bucket_artifacts(url: str) -> Finding:
             return Finding("artifacts", "problem", told, "restore it from a backup")
     told = f"{objects.where} can be written, {looked} of those in it read, all whole"
     return Finding("artifacts", "ok", told)
+
+
+def _memory(url: str) -> Finding:
+    from core.objects import open_objects
+
+    objects = open_objects(url)
+    if urlsplit(url).scheme == "s3":
+        objects.create("write-probe", b"")
+    notes = sum(1 for _ in objects.names())
+    return Finding("memory", "ok", f"{objects.where} holds {notes} notes")
+
+
+def _projection(url: str) -> Finding:
+    from services.projector.schema import SCHEMA
+    from services.projector.schema_version import standing
+
+    version, what = standing(url), "projection"
+    if version == SCHEMA:
+        return Finding(what, "ok", f"the tables for dashboards are there, with schema {SCHEMA}")
+    if version is None:
+        told = "the tables for dashboards are not there yet"
+        return Finding(what, "warning", told, "`slopewatch run projector` makes and fills them")
+    told = f"the tables for dashboards have schema {version}, this release has {SCHEMA}"
+    if version > SCHEMA:
+        return Finding(what, "problem", told, "upgrade slopewatch, or set projection to another")
+    return Finding(what, "warning", told, "the next start of the projector makes them anew")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple
 
 Status = Literal["ok", "warning", "problem"]
+SOON: Final = timedelta(days=14)
+"""What ends sooner is warned of."""
 
 
 class Finding(NamedTuple):
@@ -15,6 +18,15 @@ class Finding(NamedTuple):
     status: Status
     sentence: str
     advice: str = ""
+
+
+def valid_until(what: str, until: datetime, advice: str) -> Finding:
+    """A certificate or token that ends at `until`: told early enough to be renewed in time."""
+    left = until - datetime.now(UTC)
+    if left <= timedelta():
+        return Finding(what, "problem", f"has ended on {until:%Y-%m-%d %H:%M} UTC", advice)
+    told = f"valid for {left.days} more days, until {until:%Y-%m-%d %H:%M} UTC"
+    return Finding(what, "ok", told) if left > SOON else Finding(what, "warning", told, advice)
 
 
 def render(findings: Sequence[Finding]) -> str:

@@ -9,15 +9,34 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.errors import SlopewatchError
-from core.eventlog import EventLog, Receipt
+from core.eventlog import EventLog, Receipt, Record
 
 SEND_TIMEOUT_S = 60.0
 CHUNK_RECORDS = 500
 MARK_BYTES = 16
+
+
+class Source(Protocol):
+    """What a topic is copied from: a log, or a backup of one."""
+
+    def topic_id(self, topic: str) -> str:
+        """See `core.eventlog.EventLog.topic_id`."""
+        ...
+
+    def end(self, topic: str) -> dict[int, int]:
+        """See `core.eventlog.EventLog.end`."""
+        ...
+
+    def read(
+        self, topic: str, partition: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[Record]:
+        """See `core.eventlog.EventLog.read`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +58,7 @@ class There:
 class TopicCopy:
     """One topic on its way from `old` to `new`, as far as `old` reached when this was made."""
 
-    old: EventLog
+    old: Source
     new: EventLog
     topic: str
     end: dict[int, int] = field(init=False)

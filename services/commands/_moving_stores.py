@@ -62,12 +62,12 @@ def copy_states(source: States, target: States, old_id: str, new_id: str, echo: 
         if name in there and there[name].log_id == new_id:
             continue
         with closing(source.open(name)) as a, closing(target.open(name)) as b:
-            copied += _copy_site(name, a, b)
+            copied += copy_site(name, a, b)
     echo(f"state: {copied} sites copied, {len(marks) - copied} were there already")
 
 
-def _copy_site(name: str, source: SiteRepository, target: SiteRepository) -> bool:
-    """Whether anything had to be written."""
+def copy_site(name: str, source: SiteRepository, target: SiteRepository) -> bool:
+    """Copy a site's present state in one commit and compare; whether anything had to be written."""
     if target.attrs() and _same(source, target):
         return False
     written = [Put(group, source.read(group)) for group in source.groups()]

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from core import plugins
 from core.errors import SettingsError, SlopewatchError
-from core.settings import Plugin, Service, Site, load_site, secret
-from services.alerting.notifier import variables_in
+from core.settings import Plugin, Service, Site, load_site
+from services.vitals.named import fault_of_secret, secrets_of, sections
 
 
 class Remark(NamedTuple):
@@ -81,7 +81,7 @@ def site_remarks(path: Path, service: Service) -> tuple[Site | None, list[Remark
         return None, [Remark("error", place, "site", str(error).removeprefix(f"{path}: "))]
     remarks: list[Remark] = []
     opened: dict[str, list[Any]] = {}
-    for section, package, given in _sections(site):
+    for section, package, given in sections(site):
         opened[section] = []
         for number, plugin in enumerate(given, start=1):
             field = section if section == "model" else f"{section}, {number}"
@@ -90,28 +90,6 @@ def site_remarks(path: Path, service: Service) -> tuple[Site | None, list[Remark
             remarks += found
     remarks += [Remark(*found) for found in crosschecks(site, path, opened)]
     return site, remarks
-
-
-def plugins_of(site: Site) -> Iterator[tuple[str, str, Plugin]]:
-    """Section, package and settings of every plug-in that a site uses."""
-    for section, package, given in _sections(site):
-        for plugin in given:
-            yield section, package, plugin
-
-
-def _sections(site: Site) -> list[tuple[str, str, tuple[Plugin, ...]]]:
-    from services.alerting.notifier import NOTIFIERS
-    from services.alerting.rule import DEFAULT_RULES, RULES
-    from services.inference.model import MODELS
-    from services.ingest.feed import FEEDS, SOURCES
-
-    return [
-        ("feeds", FEEDS, site.feeds),
-        ("sources", SOURCES, site.sources),
-        ("model", MODELS, (site.model,) if site.model else ()),
-        ("rules", RULES, site.rules or DEFAULT_RULES),
-        ("recipients", NOTIFIERS, tuple(r.notifier for r in site.recipients)),
-    ]
 
 
 def _plugin_remarks(
@@ -131,31 +109,6 @@ def _plugin_remarks(
         except SlopewatchError as error:
             return settings, [Remark("error", place, field, str(error))]
     return settings, []
-
-
-def secrets_of(settings: Any) -> list[str]:
-    """Names of the environment variables that settings take something from, each once."""
-    return list(dict.fromkeys(_secrets(settings.model_dump(mode="json"))))
-
-
-def _secrets(tree: Any, name: str = "") -> Iterator[str]:
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _secrets(value, key)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _secrets(value, name)
-    elif isinstance(tree, str):
-        yield from [tree] if name.endswith("_env") else variables_in(tree)
-
-
-def fault_of_secret(name: str) -> str | None:
-    """Why the secret `name` cannot be used, None when it can; never repeats it."""
-    try:
-        found = secret(name)
-    except (OSError, UnicodeDecodeError):
-        return f"the file that {name}_FILE names cannot be read"
-    return None if found else f"set the environment variable {name} (or {name}_FILE)"
 
 
 def names_twice(sites: dict[Path, Site]) -> Iterator[Remark]:

@@ -10,14 +10,10 @@ from core.errors import SettingsError, SlopewatchError
 from core.settings import Service, Site, load_site
 from services.commands._doctor_machine import machine_findings
 from services.commands._doctor_stores import store_findings
+from services.commands._doctor_vitals import vital_findings
 from services.commands._findings import Finding, render
-from services.commands._remarks import (
-    Remark,
-    fault_of_secret,
-    plugins_of,
-    secrets_of,
-    site_files,
-)
+from services.commands._remarks import Remark, site_files
+from services.vitals.named import fault_of_secret, secrets_named
 
 __all__ = ["Finding", "examine", "render"]
 
@@ -34,11 +30,11 @@ def examine(service: Service, *, network: bool = True) -> list[Finding]:
     findings = [*machine_findings(service), *store_findings(service, network=network)]
     findings += _settings(service)
     findings += [_secrets(service, sites), *_webhooks(sites), *_recipients(service, sites)]
+    findings += vital_findings(service, sites, network=network)
     if network:
         from services.commands._doctor_outside import outside_findings
 
-        mail = any(r.notifier.kind == "email" for site in sites for r in site.recipients)
-        findings += outside_findings(service, mail=mail)
+        findings += outside_findings(service, sites)
     return findings
 
 
@@ -71,19 +67,12 @@ def _settings(service: Service) -> Iterator[Finding]:
 
 
 def _secrets(service: Service, sites: Sequence[Site]) -> Finding:
-    wanted = [service.smtp.password_env] if service.smtp.user is not None else []
-    for site in sites:
-        for _, package, plugin in plugins_of(site):
-            try:
-                wanted += secrets_of(plugins.settings(package, plugin.model_dump()))
-            except SettingsError:  # `_settings` tells it
-                continue
-    unique = list(dict.fromkeys(wanted))
-    if unset := [name for name in unique if fault_of_secret(name)]:
+    wanted = secrets_named(service, sites)
+    if unset := [name for name in wanted if fault_of_secret(name)]:
         told = f"not set here: {', '.join(unset)}"
         advice = "set them in the environment of the service, or name files by <name>_FILE"
         return Finding("secrets", "warning", told, advice)
-    return Finding("secrets", "ok", f"{len(unique)} named in the settings, all are set")
+    return Finding("secrets", "ok", f"{len(wanted)} named in the settings, all are set")
 
 
 def _webhooks(sites: Sequence[Site]) -> Iterator[Finding]:

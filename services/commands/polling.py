@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from core.errors import SlopewatchError
 from core.settings import Service
-from services.compose import Slopewatch, load_sites
+from services.compose import ALL, Slopewatch, load_sites
 from services.ingest.service import Poll
 from services.ingest.window import OVERLAP, first_day
 from services.schedule import announce
@@ -51,7 +51,7 @@ def backfill_site(
     neither their state nor their ledger.
     """
     site = load_sites(service, name)[0]
-    roles = ["ingest"] if append else ["ingest", "inference", "alerting"]
+    roles = ["ingest"] if append else ALL
     with Slopewatch(service, roles=roles) as app:
         today = app.clock.now().date()
         first = since.date() if since else first_day(site, today)

@@ -7,20 +7,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import structlog
 
-from core.errors import SettingsError, SlopewatchError
+from core.errors import SettingsError, SlopewatchError, UnavailableError
 from core.settings import Service
+from core.telemetry import Telemetry
 from core.watchdog import folder_in, watching_alone
-from services.compose import Slopewatch, load_sites
+from services.compose import ALL, Slopewatch, load_sites, tell_build
 from services.schedule import Scheduler
 from services.status import StatusServer
+from services.vitals.service import Vitals
 
-ROLES = ("ingest", "inference", "alerting", "watchdog")
+ROLES = (*ALL, "watchdog")
 RESPAWN_S = 60.0
+
+Loop = Callable[[threading.Event], None]
 
 
 def run_services(
@@ -29,11 +34,14 @@ def run_services(
     site: str | None,
     echo: Callable[[str], None],
     member: str = "0",
+    *,
+    sentry: bool = False,
 ) -> None:
     """Run until SIGINT or SIGTERM, then hand everything over.
 
     `member` tells the workers of one service apart: two that run at once under the same name take
-    each other's place.
+    each other's place. `sentry`: a watchdog that another `run` keeps beside it, which serves no
+    metrics of its own.
     """
     if role not in {None, *ROLES}:
         raise SettingsError(f"no service {role!r}; there are: {', '.join(ROLES)}")
@@ -41,10 +49,10 @@ def run_services(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     if role == "watchdog":
-        _watch(service, site, stop, echo)
+        _watch(service, site, stop, echo, Telemetry(), serve=not sentry)
         return
     load_sites(service, site)
-    roles = [role] if role else ["ingest", "inference", "alerting"]
+    roles = [role] if role else ALL
     with Slopewatch(service, roles=roles, member=member) as app:
         _serve(app, role, site, stop, echo)
 
@@ -71,7 +79,7 @@ def _serve(
     ) as status:
         echo(f"slopewatch runs; page and metrics at {status.url}, data in {service.data}")
         sentry = _Sentry(service, site) if role is None else None
-        threads = [_thread(loop, stop, failures) for loop in _loops(app, site)]
+        threads = [_thread(loop, stop, failures) for loop in _loops(app, role, site)]
         try:
             while not stop.wait(0.5):
                 if failures:
@@ -132,6 +140,7 @@ def _out_of_reach(app: Slopewatch) -> list[str]:
     looks: list[Callable[[], object]] = [app.log.topics]
     looks += [app.states.sites] if app.states is not None else []
     looks += [app.ledger.sites] if app.ledger is not None else []
+    looks += [app.projection.counts] if app.projection is not None else []
     missing = []
     for look in looks:
         try:
@@ -141,13 +150,15 @@ def _out_of_reach(app: Slopewatch) -> list[str]:
     return missing
 
 
-def _loops(app: Slopewatch, site: str | None) -> list[Callable[[threading.Event], None]]:
+def _loops(app: Slopewatch, role: str | None, site: str | None) -> list[Loop]:
     """Everything that runs until stopped, one thread each."""
-    loops: list[Callable[[threading.Event], None]] = [w.run for w in app.workers]
+    loops: list[Loop] = [w.run for w in app.workers]
     if "ingest" in app.roles:
         loops.append(Scheduler(app, site).run)
     if "alerting" in app.roles:
         loops += [app.run_sender, app.run_upkeep]
+    if role in {None, "projector"}:
+        loops.append(Vitals(app, site).run)
     return loops
 
 
@@ -176,37 +187,48 @@ def _spawn_watchdog(service: Service, site: str | None) -> subprocess.Popen[Any]
     path.touch(mode=0o600)
     path.write_text(service.model_dump_json(indent=2), encoding="utf-8")
     command = [sys.executable, "-m", "services.cli", "--config", str(path), "run", "watchdog"]
+    command.append("--sentry")
     return subprocess.Popen([*command, *(["--site", site] if site else [])])
 
 
 def _watch(
-    service: Service, only: str | None, stop: threading.Event, echo: Callable[[str], None]
+    service: Service,
+    only: str | None,
+    stop: threading.Event,
+    echo: Callable[[str], None],
+    telemetry: Telemetry,
+    *,
+    serve: bool = False,
 ) -> None:
-    """Watch, unless another one watches this folder already."""
+    """Watch, unless another one watches this folder already; `serve` metrics and health beside."""
+    from services.guard import Guard
+
     with watching_alone(folder_in(service.data), only) as other:
-        if other is None:
-            _watch_on(service, only, stop, echo)
-        else:
+        if other is not None:
             logger = structlog.get_logger().bind(stage="watchdog")
             logger.warning(f"another watchdog watches this folder ({other})")
+            return
+        tell_build(telemetry, service)
+        guard = Guard(service, lambda: load_sites(service, only), telemetry)
+        with _served(service, telemetry, guard.missing, echo) if serve else nullcontext():
+            guard.run(stop, echo)
 
 
-def _watch_on(
-    service: Service, only: str | None, stop: threading.Event, echo: Callable[[str], None]
-) -> None:
-    """Watch the sites that have a file; one that cannot be read leaves the last ones watched."""
-    from services.guard import make_watchdog
-
-    sites = load_sites(service, only)
-    watchdog = make_watchdog(service, sites)
-    while not stop.is_set():
-        for sentence in watchdog.check():
-            echo(sentence)
-        stop.wait(60.0)
+@contextmanager
+def _served(
+    service: Service,
+    telemetry: Telemetry,
+    missing: Callable[[], list[str]],
+    echo: Callable[[str], None],
+) -> Iterator[None]:
+    """Serve, if that can be: to watch matters more than to be seen watching."""
+    with ExitStack() as stack:
         try:
-            found = load_sites(service, only)
-        except SettingsError as error:
-            structlog.get_logger().error("site files not read again", reason=str(error))
-            continue
-        if found != sites:
-            sites, watchdog = found, make_watchdog(service, found)
+            server = StatusServer(service.metrics_host, service.metrics_port, telemetry, missing)
+        except UnavailableError as error:
+            logger = structlog.get_logger().bind(stage="watchdog")
+            logger.error("watchdog serves no metrics", reason=str(error))
+        else:
+            status = stack.enter_context(server)
+            echo(f"the watchdog watches; metrics at {status.url}")
+        yield

@@ -10,6 +10,7 @@ from prometheus_client import write_to_textfile
 
 from core.errors import SlopewatchError
 from core.eventlog import open_log
+from core.figures import Shown
 from core.settings import Service, Site
 from core.telemetry import Telemetry
 from services.commands._site_state import state_of
@@ -17,7 +18,7 @@ from services.commands.fitting import columns
 from services.commands.news import chosen
 from services.inference.issuing.skill import SkillRow
 from services.inference.state import SiteState
-from services.schedule import gauge_forecasts, recent_skill
+from services.vitals.forecasts import forecast_figures, recent_skill
 
 Echo = Callable[[str], None]
 HEAD = ("model", "days ahead", "judged", "RMSE mm", "bias mm", "held mm", "in 90 %", "width mm")
@@ -59,7 +60,7 @@ def report_site_skill(
             return
         with closing(open_log(str(service.log))) as log:
             rows = recent_skill(log, state, state.last_closed, days)
-    gauge_forecasts(telemetry, site.name, state, rows)
+    Shown().show(forecast_figures(telemetry, site.name, state, rows))
     simulated = " (SIMULATED)" if site.simulated else ""
     echo(f"{site.name}{simulated}: {in_force(state)}")
     if not rows:

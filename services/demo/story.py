@@ -16,7 +16,7 @@ from tqdm import tqdm
 from core.clock import ReplayClock, midnight
 from core.events import ALERTS, AlertChanged, Event
 from services.commands.logs import events
-from services.compose import Slopewatch, load_sites
+from services.compose import ALL, Slopewatch, load_sites
 from services.demo.cast import STORY, Cast, Story, cast_of
 from services.demo.show import sentence, show, show_inbox
 from services.demo.standin import from_twin
@@ -44,7 +44,7 @@ def run_demo(folder: Path, *, fresh: bool, echo: Echo, story: Story = STORY) -> 
     }
     clock = ReplayClock(midnight(story.watched_from))
     with outside_world(folder, places, story.watched_from, clock) as (service, smtp, webhook):
-        with Slopewatch(service, clock=clock) as app:
+        with Slopewatch(service, roles=ALL, clock=clock) as app:
             told = replay(app, clock, cast)
             page = show(app, folder, cast, told, echo)
         show_inbox(smtp, webhook, echo)

@@ -18,7 +18,6 @@ from core.clock import Clock
 from core.errors import BadInputError, SlopewatchError
 from core.events import Event, identity
 from core.settings import Plugin, Service, Site
-from core.telemetry import Telemetry
 from services.ingest import window
 from services.ingest.feed import (
     FEEDS,
@@ -29,7 +28,7 @@ from services.ingest.feed import (
     Observation,
     Rejection,
 )
-from services.ingest.memory import FeedNote, Memory
+from services.ingest.memory import AnswerNote, FeedNote, Memory
 from services.ingest.saying import refused, rejected, said
 
 Items = Iterable[Observation | Rejection]
@@ -91,13 +90,11 @@ class Asker:
         service: Service,
         artifacts: Artifacts,
         clock: Clock,
-        telemetry: Telemetry,
         memory: Memory,
     ) -> None:
         self._service = service
         self._artifacts = artifacts
         self._clock = clock
-        self._telemetry = telemetry
         self._memory = memory
         self._feeds: dict[str, Feed] = {}
 
@@ -182,7 +179,7 @@ class Asker:
         return self._feeds[asked.key]
 
     def _read(self, question: Question, feed: Feed, items: Items, *, backfill: bool) -> Answer:
-        site, label = question.site.name, question.asked.label
+        site = question.site.name
         answer = Answer(question)
         for item in items:
             now = self._clock.now()
@@ -190,7 +187,8 @@ class Asker:
                 answer.rejected.append(rejected(site, feed.name, item, now))
             else:
                 answer.events.append(said(site, feed, item, now, backfill=backfill))
-        self._telemetry.feed_success.labels(site, label).set(self._clock.now().timestamp())
+        note = AnswerNote(self._clock.now(), tuple(sorted(feed.brings)))
+        self._memory.note_answer(site, question.asked.key, note)
         return answer
 
     def _failed(self, question: Question, error: Exception) -> Answer:

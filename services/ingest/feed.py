@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from core.artifacts import Artifacts
 from core.events import EventData
-from core.settings import Site
+from core.settings import Service, Site
 
 FEEDS = "services.ingest.feeds"
 SOURCES = "services.ingest.sources"
@@ -20,6 +20,21 @@ SOURCES = "services.ingest.sources"
 Datum = Literal["acquisitions", "rainfall", "level"]
 """What may be asked for by itself; acquisitions are passes and the displacement made of them."""
 DATA: tuple[Datum, ...] = get_args(Datum)
+
+
+ASKED_EVERY: Mapping[Datum, timedelta] = {
+    "acquisitions": timedelta(minutes=15),
+    "rainfall": timedelta(days=1),
+    "level": timedelta(days=1),
+}
+"""How often `dags/` ask; the embedded scheduler asks for all every `poll_minutes`."""
+LATE_AFTER = timedelta(hours=6)
+
+
+def stale_after(brings: Iterable[Datum], service: Service) -> timedelta:
+    """How old the last answer of a feed may be: 6 hours more than it takes to be asked again."""
+    waits = [ASKED_EVERY[datum] for datum in brings]
+    return max([*waits, timedelta(minutes=service.poll_minutes)]) + LATE_AFTER
 
 
 class Observation(NamedTuple):

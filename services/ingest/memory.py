@@ -1,4 +1,4 @@
-"""What ingest remembers between two processes: one note a site and feed, and three a site.
+"""What ingest remembers between two processes: two notes a site and feed, and three a site.
 
 It only saves requests and repeats. A note is written after the log has what it speaks of, and of
 two tasks at once one note stands, whole; a lost, damaged or overtaken note makes ingest ask and
@@ -7,7 +7,7 @@ say again what readers drop by its id.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ import structlog
 
 from core.events import ReleaseActivated
 from core.notes import Notes
+from services.ingest.feed import Datum
 
 T = TypeVar("T")
 
@@ -27,6 +28,13 @@ class FeedNote(msgspec.Struct, frozen=True, omit_defaults=True):
     newest: date | None = None
     looked_back: date | None = None
     said: dict[str, date] = {}
+
+
+class AnswerNote(msgspec.Struct, frozen=True):
+    """When a feed of a site answered last, by the wall clock, and what it can be asked for."""
+
+    at: datetime
+    brings: tuple[Datum, ...]
 
 
 class SettingsNote(msgspec.Struct, frozen=True):
@@ -67,6 +75,14 @@ class Memory:
         """Note where a feed stands now."""
         if now != before:
             self._put(f"feeds/{site}/{key}", now)
+
+    def answer(self, site: str, key: str) -> AnswerNote | None:
+        """When a feed answered last; None where it never did."""
+        return self._get(f"answers/{site}/{key}", AnswerNote)
+
+    def note_answer(self, site: str, key: str, note: AnswerNote) -> None:
+        """Note that a feed answered."""
+        self._put(f"answers/{site}/{key}", note)
 
     def closed(self, site: str) -> date | None:
         """The last day closed; None for a site that is new."""

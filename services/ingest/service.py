@@ -59,7 +59,7 @@ class Ingest:
         self._clock = clock
         self._telemetry = telemetry
         self.memory = Memory(open_notes(str(service.memory)))
-        self._asker = Asker(service, artifacts, clock, telemetry, self.memory)
+        self._asker = Asker(service, artifacts, clock, self.memory)
         self.announced = Announced(log, artifacts, clock, self.memory)
 
     def tick(self, site: Site) -> Poll:

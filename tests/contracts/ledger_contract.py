@@ -569,6 +569,23 @@ class LedgerContract:
         assert (of_a.given_up, of_a.waiting, of_a.untried_since) == (1, 2, NOW)
         assert (of_b.site, of_b.sent_at, of_b.failing_since, of_b.waiting) == ("b", None, None, 1)
 
+    def test_what_waits_is_counted_by_site(self, ledger: Ledger) -> None:
+        assert ledger.waiting() == {}
+        store = ledger.site("a")
+        hour = timedelta(hours=1)
+        rows = (
+            message(1, created_at=NOW - 2 * hour, outcome="suppressed"),
+            message(2, created_at=NOW - hour, not_before=NOW + hour),
+            message(3),
+        )
+        store.commit(replace(store.open().state, notifications=rows), bookmark(1), [], ())
+        write(ledger, [1], "b")
+        assert ledger.waiting() == {"a": (2, NOW - hour), "b": (1, NOW)}
+        (row,) = ledger.claim_too([rows[1].id], "one", NOW, 60)
+        assert ledger.waiting()["a"] == (2, NOW - hour), "it is under way and not delivered"
+        ledger.record_attempt(row.id, "one", NOW, "sent")
+        assert ledger.waiting() == {"a": (1, NOW), "b": (1, NOW)}
+
     def test_a_claim_is_renewed_until_another_has_it(self, ledger: Ledger) -> None:
         write(ledger, [1])
         (row,) = ledger.due_notifications(NOW, 9, "slow", 60)

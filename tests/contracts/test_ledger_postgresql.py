@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from core.database.postgresql import parse
 from core.errors import SettingsError, SlopewatchError, UnavailableError
 from core.ledger import Deadline, canonical, downgrade, open_ledger, upgrade
-from core.ledger.database import Database
+from core.ledger.database import LEDGER, Database
 from core.ledger.ledger import Ledger
-from core.ledger.postgresql import PASSWORD, parse
 from tests.contracts.ledger_contract import NOW, LedgerContract, bookmark, message, think, write
 from tools.engine.process import free_port
 
@@ -115,24 +115,24 @@ def test_the_same_commits_are_the_same_bytes_as_on_sqlite(
     ],
 )
 def test_what_leaves_this_machine_is_encrypted_and_checked(url: str, tls: str) -> None:
-    assert parse(url).tls == tls
+    assert parse(url, LEDGER).tls == tls
 
 
 def test_an_address_shows_its_parts() -> None:
-    address = parse("postgresql://m%40e@db:5433/slope%20watch?tls=off")
+    address = parse("postgresql://m%40e@db:5433/slope%20watch?tls=off", LEDGER)
     assert (address.user, address.host, address.port) == ("m@e", "db", 5433)
     assert (address.database, str(address)) == (
         "slope watch",
         "postgresql://m@e@db:5433/slope watch",
     )
-    assert str(parse("postgresql://me@[::1]/db")) == "postgresql://me@[::1]:5432/db"
+    assert str(parse("postgresql://me@[::1]/db", LEDGER)) == "postgresql://me@[::1]:5432/db"
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://me:hunter2@db/ledger", PASSWORD),
-        ("postgresql://me:@db/ledger", PASSWORD),
+        ("postgresql://me:hunter2@db/ledger", LEDGER.password),
+        ("postgresql://me:@db/ledger", LEDGER.password),
         ("postgresql://db/ledger", "one part is missing"),
         ("postgresql://me@/ledger", "one part is missing"),
         ("postgresql://me@db", "one part is missing"),

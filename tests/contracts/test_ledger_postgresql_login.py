@@ -14,8 +14,7 @@ from sqlalchemy import text
 
 from core.errors import SettingsError, SlopewatchError
 from core.ledger import open_ledger, upgrade
-from core.ledger.database import Database
-from core.ledger.postgresql import PASSWORD
+from core.ledger.database import LEDGER, Database
 from tools.engine.postgres import Postgres
 
 
@@ -89,14 +88,14 @@ def test_the_password_comes_from_the_environment_or_a_file(
 ) -> None:
     for wrong in (None, "hunter3"):
         if wrong:
-            monkeypatch.setenv(PASSWORD, wrong)
-        with pytest.raises(SettingsError, match=f"refuses the login.*{PASSWORD}") as caught:
+            monkeypatch.setenv(LEDGER.password, wrong)
+        with pytest.raises(SettingsError, match=f"refuses the login.*{LEDGER.password}") as caught:
             open_ledger(guarded)
         assert "hunter" not in str(caught.value)
-    monkeypatch.setenv(PASSWORD, "hunter2")
+    monkeypatch.setenv(LEDGER.password, "hunter2")
     open_ledger(guarded).close()
-    monkeypatch.setenv(f"{PASSWORD}_FILE", str(tmp_path / "password"))
-    with pytest.raises(SettingsError, match=f"{PASSWORD}_FILE names cannot be read"):
+    monkeypatch.setenv(f"{LEDGER.password}_FILE", str(tmp_path / "password"))
+    with pytest.raises(SettingsError, match=f"{LEDGER.password}_FILE names cannot be read"):
         open_ledger(guarded)
     (tmp_path / "password").write_text("hunter2\n")
     open_ledger(guarded).close()
@@ -157,8 +156,8 @@ def test_a_certificate_is_checked_unless_somebody_said_not_to(
 def test_a_password_is_sent_bound_to_the_certificate(
     guarded: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(PASSWORD, "hunter2")
+    monkeypatch.setenv(LEDGER.password, "hunter2")
     open_ledger(f"{guarded}?tls=verify-full&ca={certificate}").close()
-    monkeypatch.setenv(PASSWORD, "hunter3")
+    monkeypatch.setenv(LEDGER.password, "hunter3")
     with pytest.raises(SettingsError, match="refuses the login"):
         open_ledger(f"{guarded}?tls=verify-full&ca={certificate}")

@@ -13,11 +13,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from core.database import postgresql
+from core.database.postgresql import WORK, Limits
 from core.errors import ConflictError, UnavailableError
-from core.ledger import open_ledger, postgresql, upgrade
+from core.ledger import open_ledger, upgrade
 from core.ledger.database import Database
 from core.ledger.ledger import Ledger
-from core.ledger.postgresql import WORK, Limits
 from tests.contracts.ledger_contract import NOW, bookmark, outcome, think, write
 from tools.engine.postgres import Postgres
 

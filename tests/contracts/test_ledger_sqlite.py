@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from core.database import database as database_module
 from core.errors import BadInputError, SettingsError, UnavailableError
 from core.ledger import Decision, canonical, chain_hash, open_ledger
-from core.ledger import database as database_module
 from tests.contracts.ledger_contract import LedgerContract, bookmark, think, write
 
 

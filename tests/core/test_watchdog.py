@@ -12,7 +12,8 @@ import pytest
 import structlog
 
 from core.errors import SettingsError, UnavailableError
-from core.watchdog import LOCK_NAME, MEMORY_NAME, Watchdog, beat, folder_in, watching_alone
+from core.notes import Notes, open_notes
+from core.watchdog import LOCK_NAME, MEMORY_NAME, Heartbeats, Watchdog, folder_in, watching_alone
 
 START = datetime(2026, 3, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -36,6 +37,8 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder_in(folder)
+        self.beats = Heartbeats(f"file://{folder}/memory")
+        self.note = folder / "memory" / "heartbeat" / "a"
         self.clock = Wall()
         self.told: list[tuple[str, str]] = []
         self.heard: list[bool] = []
@@ -45,11 +48,11 @@ class World:
             self.told.append((site, sentence))
             self.heard.append(heard)
 
-        return Watchdog(self.folder, sites or ("a",), 26, notify, self.clock)
+        return Watchdog(self.folder, self.beats, sites or ("a",), 26, notify, self.clock)
 
     def beat(self, site: str = "a") -> None:
         day = (self.clock.time - timedelta(days=1)).date()
-        beat(self.folder, site, day, self.clock.time)
+        self.beats.beat(site, day, self.clock.time)
 
     def later(self, hours: float) -> None:
         self.clock.time += hours * HOUR
@@ -135,7 +138,7 @@ def test_clock_set_back_delays_by_one_limit_at_most(world: World) -> None:
 
 
 def test_beat_of_the_future_does_not_hide_silence(world: World) -> None:
-    beat(world.folder, "a", date(2030, 1, 1), START + timedelta(days=1000))
+    world.beats.beat("a", date(2030, 1, 1), START + timedelta(days=1000))
     dog = world.watchdog()
     dog.check()
     world.later(27)
@@ -179,18 +182,27 @@ def test_corrupt_file_counts_as_silent_and_says_so(world: World, content: bytes)
     world.beat()
     dog = world.watchdog()
     assert dog.check() == []
-    (world.folder / "a.json").write_bytes(content)
+    world.note.write_bytes(content)
     (sentence,) = dog.check()
-    assert "heartbeat file is damaged" in sentence
+    assert "heartbeat is damaged" in sentence
     assert dog.check() == []
     world.later(1)
     world.beat()
     assert "heard again" in dog.check()[0]
 
 
-def test_folder_in_place_of_the_file_counts_as_silent(world: World) -> None:
-    (world.folder / "a.json").mkdir(parents=True)
+def test_a_memory_of_this_machine_that_cannot_be_read_counts_as_silent(world: World) -> None:
+    world.note.parent.parent.mkdir()
+    world.note.parent.touch()
     assert "cannot be read" in world.watchdog().check()[0]
+
+
+def test_a_folder_in_place_of_the_note_is_no_heartbeat(world: World) -> None:
+    world.note.mkdir(parents=True)
+    dog = world.watchdog()
+    assert dog.check() == []
+    world.later(27)
+    assert "none ever did" in dog.check()[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b'{"a":{"beat_at":null,"since":"2026-03-01"}}'])
@@ -204,6 +216,7 @@ def test_corrupt_memory_is_begun_anew(world: World, content: bytes) -> None:
 
 def test_memory_without_offset_is_forgotten(world: World) -> None:
     world.beat()
+    world.folder.mkdir()
     (world.folder / MEMORY_NAME).write_text(
         json.dumps({"a": {"beat_at": None, "since": "2026-03-01T00:00:00"}})
     )
@@ -219,7 +232,7 @@ def test_what_could_not_be_told_is_tried_again_and_stops_no_other(world: World) 
             raise OSError(f"{site}: mail to duty@example.org failed")
         told.append(site)
 
-    dog = Watchdog(world.folder, ("a", "b"), 26, notify, world.clock)
+    dog = Watchdog(world.folder, world.beats, ("a", "b"), 26, notify, world.clock)
     dog.check()
     world.later(27)
     with structlog.testing.capture_logs() as logs:
@@ -235,6 +248,7 @@ def test_disk_that_takes_nothing_does_not_stop_it(world: World, tmp_path: Path) 
     blocked = tmp_path / "file"
     blocked.write_text("")
     world.folder = blocked / "heartbeat"
+    world.beats = Heartbeats(f"file://{blocked}/memory")
     dog = world.watchdog()
     told_after = []
     for hour in range(50):
@@ -248,8 +262,8 @@ def test_beat_is_written_whole(world: World) -> None:
     world.beat()
     world.later(24)
     world.beat()
-    assert [path.name for path in world.folder.iterdir()] == ["a.json"]
-    assert json.loads((world.folder / "a.json").read_bytes()) == {
+    assert [path.name for path in world.note.parent.iterdir()] == ["a"]
+    assert json.loads(world.note.read_bytes()) == {
         "site": "a",
         "day": "2026-03-01",
         "at": "2026-03-02T01:00:00Z",
@@ -259,7 +273,7 @@ def test_beat_is_written_whole(world: World) -> None:
 @pytest.mark.parametrize("site", ["", "../a", "a/b", "a.b", "a" * 65])
 def test_bad_site_name_touches_no_file(world: World, site: str) -> None:
     with pytest.raises(SettingsError, match="not the name of a site"):
-        beat(world.folder, site, date(2026, 3, 1), START)
+        world.beats.beat(site, date(2026, 3, 1), START)
     with pytest.raises(SettingsError, match="not the name of a site"):
         world.watchdog(site)
 
@@ -272,7 +286,7 @@ def test_run_checks_until_it_is_stopped(world: World) -> None:
     def notify(site: str, sentence: str, heard: bool) -> None:
         stop.set()
 
-    dog = Watchdog(world.folder, ("a",), 26, notify, world.clock)
+    dog = Watchdog(world.folder, world.beats, ("a",), 26, notify, world.clock)
     thread = threading.Thread(target=dog.run, args=(stop, 0.01))
     thread.start()
     thread.join(20)
@@ -324,7 +338,7 @@ def test_own_errors_are_logged_with_their_sentence(world: World) -> None:
     def notify(site: str, sentence: str, heard: bool) -> None:
         raise UnavailableError("nobody could be told")
 
-    dog = Watchdog(world.folder, ("a",), 26, notify, world.clock)
+    dog = Watchdog(world.folder, world.beats, ("a",), 26, notify, world.clock)
     dog.check()
     world.later(27)
     with structlog.testing.capture_logs() as logs:
@@ -332,3 +346,60 @@ def test_own_errors_are_logged_with_their_sentence(world: World) -> None:
     assert [(log["log_level"], log["reason"]) for log in logs] == [
         ("error", "nobody could be told")
     ] * 2
+
+
+class Bucket(Heartbeats):
+    """A memory on another machine, which may be out of reach."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("s3://memory")
+        self.notes = open_notes(f"file://{folder}/memory")
+        self.is_away = False
+        self.asked = 0
+
+    def _opened(self) -> Notes:
+        self.asked += 1
+        if self.is_away:
+            raise UnavailableError("s3://memory: no answer")
+        return self.notes
+
+
+def test_a_memory_that_is_away_for_a_while_wakes_nobody(world: World, tmp_path: Path) -> None:
+    world.beats = bucket = Bucket(tmp_path)
+    for site in "ab":
+        world.beat(site)
+    dog = world.watchdog("a", "b")
+    assert (dog.check(), dog.away) == ([], False)
+    bucket.is_away, bucket.asked = True, 0
+    world.later(20)
+    assert (dog.check(), dog.away, dog.silent) == ([], True, frozenset())
+    assert bucket.asked == 1, "each site would wait as long as the first"
+    bucket.is_away = False
+    for site in "ab":
+        world.beat(site)
+    world.later(20)
+    assert (dog.check(), dog.away) == ([], False)
+
+
+def test_a_memory_that_stays_away_is_told(world: World, tmp_path: Path) -> None:
+    world.beats = bucket = Bucket(tmp_path)
+    world.beat()
+    dog = world.watchdog()
+    dog.check()
+    bucket.is_away = True
+    world.later(27)
+    (sentence,) = dog.check()
+    assert "its heartbeat has been out of reach, or none came, for 27 h (limit 26 h)" in sentence
+    assert dog.silent == {"a"}
+    bucket.is_away = False
+    world.beat()
+    assert "heard again" in dog.check()[0]
+    assert (dog.silent, dog.away) == (frozenset(), False)
+
+
+def test_a_memory_of_which_nobody_knows_what_it_is_is_a_fault_of_the_settings(
+    world: World,
+) -> None:
+    world.beats = Heartbeats("ftp://memory")
+    with pytest.raises(SettingsError):
+        world.watchdog().check()

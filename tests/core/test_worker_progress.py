@@ -139,6 +139,19 @@ def test_the_notes_tell_other_processes_who_stands_still_and_why() -> None:
     assert value("slopewatch_site_parked", labels) is None
 
 
+def test_the_lag_of_a_partition_is_shown_while_it_is_read_here() -> None:
+    shop = Shop("a")
+    shop.take(said("one"))
+
+    def lag() -> float | None:
+        labels = {"stage": "toy", "partition": "0"}
+        return shop.telemetry.registry.get_sample_value("slopewatch_log_lag_records", labels)
+
+    assert lag() == 0
+    shop.worker.on_revoked({0})
+    assert lag() is None
+
+
 # Reading on
 
 

@@ -8,7 +8,7 @@ from timeline import Timeline, epoch, history, timeline
 
 from core.clock import ReplayClock, end_of
 from core.events import ALERTS, ASSESSMENTS, StateUpdated
-from core.watchdog import Watchdog, folder_in
+from core.watchdog import Heartbeats, Watchdog, folder_in
 from tests.pipeline import box, day, events_of, make_site, state_differences
 
 
@@ -141,6 +141,7 @@ def test_a_site_whose_days_are_not_closed_wakes_the_watchdog(tmp_path: Path) -> 
         clock: ReplayClock = life.clock
         watch = Watchdog(
             folder_in(life.app.service.data),
+            Heartbeats(str(life.app.service.memory)),
             ["dam"],
             26.0,
             lambda site, sentence, heard: told.append(sentence),

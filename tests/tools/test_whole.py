@@ -52,6 +52,7 @@ def test_a_scheduled_poll_travels_through_kafka_to_an_alert(tmp_path):
         assert "level=" in said_to_a_shell(folder, "log", "tail", "alerts")
         assert "the ledger is whole" in said_to_a_shell(folder, "ledger", "verify")
         assert "0 dead letters" in said_to_a_shell(folder, "dead-letters", "list")
+        assert "schema 1 already" in said_to_a_shell(folder, "projection", "upgrade")
         assert "main slope:" in said_to_a_shell(folder, "report", "--site", "failing")
 
         second = engine(folder, "up")

@@ -58,7 +58,7 @@ class Role(Server):
 
 
 class Watchdog(Role):
-    """The watchdog: it serves nothing, but holds a lock."""
+    """The watchdog: it is up when it holds its lock, whether or not it is seen watching."""
 
     def __init__(
         self, folder: Path, data: Path, environment: Mapping[str, str], *, detached: bool = False

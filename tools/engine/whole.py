@@ -29,6 +29,8 @@ from tools.engine.world import World
 
 BUCKET = "slopewatch"
 PARTITIONS = 4
+ROLES = (("inference", "1"), ("inference", "2"), ("alerting", "1"), ("projector", "1"))
+"""Services, and the members of each."""
 MARK = "SLOPEWATCH_ENGINE"
 """Environment variable by which everything that was started here is found again."""
 
@@ -120,8 +122,9 @@ class Whole:
         environment = self.environment()
         self.echo(slopewatch(environment, "topics", "create").strip())
         self.echo(slopewatch(environment, "ledger", "upgrade").strip())
+        self.echo(slopewatch(environment, "projection", "upgrade").strip())
         folder = self.folder / "services"
-        for role, member in (("inference", "1"), ("inference", "2"), ("alerting", "1")):
+        for role, member in ROLES:
             self._start(Role(folder, role, member, environment, detached=True))
         self._start(Watchdog(folder, self.folder / "var", environment, detached=True))
         self._start(Airflow(self.folder / "airflow", environment, detached=True))
@@ -144,6 +147,7 @@ class Whole:
             "artifacts": store.url(BUCKET, "artifacts"),
             "memory": store.url(BUCKET, "memory"),
             "ledger": database.url,
+            "projection": database.create_database("projection"),
             "topics": {"partitions": PARTITIONS},
             **json.loads(world.outside.read_bytes()),
         }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from alerting_timeline import site_tree
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from core.settings import parse_site
-from services.alerting.coverage import Judging, assess, expected_pass
+from services.alerting.coverage import Judging, assess, awaited_pass, blind_on, expected_pass
 from services.alerting.service import judges_downslope
 from services.alerting.state import ClosedDay, Sight
 
@@ -143,3 +146,54 @@ def test_a_site_whose_rules_cannot_ask_for_anything_is_blind() -> None:
     view = assess({"A": seen}, known(), 12, Judging(mute="no rule has a limit"))
     assert (view.coverage, view.reason) == ("blind", "no rule has a limit")
     assert view.facts.cause == "no limit"
+
+
+@given(
+    ages=st.dictionaries(
+        st.sampled_from("ABC"), st.none() | st.integers(0, 120), min_size=1, max_size=3
+    ),
+    across=st.sets(st.sampled_from("ABC")),
+    downslope=st.booleans(),
+    repeat_days=st.sampled_from([6, 12]),
+)
+def test_the_day_from_which_a_unit_is_blind_is_known_before(
+    ages: dict[str, int | None], across: set[str], downslope: bool, repeat_days: int
+) -> None:
+    """`blind_on` says of the days to come what `assess` will say when they are closed."""
+    sights = {
+        track: replace(
+            sight(None if age is None else TODAY - timedelta(days=age), epoch=TODAY),
+            los_factor=0.0 if track in across else 0.7,
+        )
+        for track, age in ages.items()
+    }
+    judging = Judging(downslope)
+    blind = blind_on(sights, repeat_days, judging)
+
+    def coverage(day: date) -> str:
+        closed = replace(known(), day=day)
+        return assess(sights, closed, repeat_days, judging).coverage
+
+    if blind is None:
+        assert coverage(TODAY) == "blind"
+    else:
+        assert coverage(blind) == "blind"
+        assert coverage(blind - timedelta(days=1)) != "blind"
+
+
+@pytest.mark.parametrize(
+    ("passes", "awaited"),
+    [
+        ({"A": TODAY}, date(2024, 3, 13)),
+        ({"A": date(2024, 2, 10)}, date(2024, 2, 22)),
+        ({"A": date(2024, 2, 10), "B": date(2024, 2, 28)}, date(2024, 2, 22)),
+        ({"A": date(2023, 2, 10), "B": date(2024, 2, 28)}, date(2024, 3, 11)),
+        ({"A": date(2023, 2, 10)}, date(2023, 2, 22)),
+        ({}, None),
+    ],
+)
+def test_a_pass_is_awaited_until_it_comes_or_its_track_is_given_up(
+    passes: dict[str, date], awaited: date | None
+) -> None:
+    assert awaited_pass(known(passes=passes), 12) == awaited
+    assert awaited_pass(known(epochs=passes), 12) == awaited

@@ -1,9 +1,12 @@
 """The check-up names what is wrong, and leaves everything as it was."""
 
+import base64
 import fcntl
+import json
 import os
 import socket
 import socketserver
+import sqlite3
 import threading
 import time
 from contextlib import closing
@@ -17,11 +20,16 @@ import yaml
 from core.artifacts import open_artifacts
 from core.eventlog import open_log
 from core.ledger import open_ledger
+from core.notes import open_notes
 from core.objects import open_objects
-from core.settings import Endpoints, Service, Smtp
+from core.settings import Endpoints, Service, Smtp, load_site
 from core.statestore import open_states
-from services.commands import _doctor_machine
+from core.watchdog import Heartbeats, folder_in, watching_alone
+from services.commands import _doctor_machine, _doctor_outside
 from services.commands.doctor import Finding, examine, render
+from services.ingest.asking import feeds_of
+from services.ingest.memory import AnswerNote, Memory
+from services.projector import schema_version
 
 SITE = {
     "name": "hill",
@@ -140,7 +148,7 @@ def test_before_the_first_start_nothing_is_made(service, tmp_path):
     found = look(service)
     assert sorted(tmp_path.rglob("*")) == before
     assert not [f for f in found.values() if f.status == "problem"]
-    for what in ("event log", "state", "ledger", "artifacts"):
+    for what in ("event log", "state", "ledger", "artifacts", "memory", "projection"):
         assert "first start" in found[what].sentence
     assert "will be made" in found["data folder"].sentence
     assert found["sqlite"].status == found["python"].status == "ok"
@@ -311,6 +319,71 @@ def test_the_mail_server(service, serve, monkeypatch, security, user, offers, st
     found = look(service.model_copy(update={"smtp": smtp}), network=True)["mail server"]
     assert (found.status, said in found.sentence) == (status, True), found
     assert not [line for line in heard if line[:4].upper() in ("MAIL", "RCPT", "DATA")]
+
+
+def test_tokens_last_or_must_be_renewed(service, monkeypatch):
+    asf = {"kind": "asf", "token_env": "MY_TOKEN"}
+    (service.sites / "hill.yaml").write_text(yaml.safe_dump({**SITE, "feeds": [asf]}))
+    for days, status in ((40, "ok"), (5, "warning"), (-1, "problem")):
+        claims = json.dumps({"exp": time.time() + 86400 * days, "uid": "quiet"}).encode()
+        secret = f"e30.{base64.urlsafe_b64encode(claims).decode()}.x"
+        monkeypatch.setenv("MY_TOKEN", secret)
+        found = look(service)["token MY_TOKEN"]
+        assert found.status == status, found
+        assert "quiet" not in found.sentence
+    monkeypatch.setenv("MY_TOKEN", "no web token")
+    assert "token MY_TOKEN" not in look(service)
+
+
+def test_feeds_and_days_of_a_service_that_has_run(service):
+    feeds = [{"kind": "asf"}, {"kind": "gsod", "station": "1"}]
+    (service.sites / "hill.yaml").write_text(yaml.safe_dump({**SITE, "feeds": feeds}))
+    memory, now = Memory(open_notes(service.memory)), datetime.now(UTC)
+    assert "feeds hill" not in look(service), "it was never asked"
+    first, second = feeds_of(load_site(service.sites / "hill.yaml"))
+    memory.note_answer("hill", first.key, AnswerNote(now, ("acquisitions",)))
+    found = look(service)["feeds hill"]
+    assert (found.status, found.sentence) == ("problem", "gsod has never answered")
+    long_ago = AnswerNote(now - timedelta(hours=31), ("rainfall",))
+    memory.note_answer("hill", second.key, long_ago)
+    assert "gsod last answered on" in look(service)["feeds hill"].sentence
+    memory.note_answer("hill", second.key, AnswerNote(now - timedelta(hours=29), ("rainfall",)))
+    found = look(service)
+    assert found["feeds hill"].status == "ok"
+    assert "days hill" not in found
+    assert "watchdog" not in found
+    beats = Heartbeats(service.memory)
+    beats.beat("hill", now.date(), now - timedelta(hours=1))
+    found = look(service)
+    assert (found["days hill"].status, found["watchdog"].status) == ("ok", "warning")
+    beats.beat("hill", now.date(), now - timedelta(hours=27))
+    with watching_alone(folder_in(service.data)):
+        found = look(service)
+    assert (found["days hill"].status, found["watchdog"].status) == ("problem", "ok")
+    assert f"pid {os.getpid()}" in found["watchdog"].sentence
+    assert look(service)["watchdog"].status == "warning", "nobody holds the lock any more"
+
+
+def test_the_tables_for_dashboards(used, monkeypatch):
+    sqlite3.connect(used.data / "projection.db").close()
+    assert "not there yet" in look(used)["projection"].sentence
+    (used.data / "projection.db").unlink()
+    schema_version.upgrade(used.projection)
+    assert look(used)["projection"].status == "ok"
+    for schema, status in ((-1, "problem"), (9999, "warning")):
+        monkeypatch.setattr("services.projector.schema.SCHEMA", schema)
+        assert look(used)["projection"].status == status
+
+
+def test_a_certificate_that_is_not_trusted_is_a_problem(service, monkeypatch, port):
+    log = f"kafka://127.0.0.1:{port}?security=tls"
+    found = look(service.model_copy(update={"log": log}), network=True)
+    what = f"certificate of kafka 127.0.0.1:{port}"
+    assert (found[what].status, "ConnectionRefused" in found[what].sentence) == ("problem", True)
+    until = datetime.now(UTC) + timedelta(days=3)
+    monkeypatch.setattr(_doctor_outside, "expiry_of", lambda server: until)
+    found = look(service.model_copy(update={"log": log}), network=True)[what]
+    assert (found.status, found.sentence[:24]) == ("warning", "valid for 2 more days, u")
 
 
 def test_the_table():

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,10 @@ from core.clock import end_of
 from core.errors import SettingsError, SlopewatchError
 from core.eventlog import open_log
 from core.events import OBSERVATIONS, ForecasterFitted, ForecastIssued
+from core.figures import Figure
 from core.settings import Service
+from core.statestore import SiteRepository
+from core.telemetry import Telemetry
 from services.commands import fitting
 from services.commands._scenario import read_scenario, with_scenario
 from services.commands._site_state import state_of
@@ -33,7 +37,11 @@ from services.inference.issuing.archive import SiteHistory
 from services.inference.issuing.skill import skill_of
 from services.inference.model import HORIZONS_D
 from services.inference.state import SiteState, day_number
+from services.inference.store import read_state
 from services.schedule import Scheduler
+from services.vitals import forecasts
+from services.vitals.forecasts import ForecastSkill
+from services.vitals.sites import Sites
 from tests.pipeline import POINTS, day
 from tests.services.commands.scenario_site import DAYS, NAME, fitted_service, quick_fit, running
 
@@ -378,6 +386,35 @@ def test_one_epoch_judges_one_forecast_of_each_horizon(
     assert row.held_rmse_mm == pytest.approx(np.sqrt(np.mean((seen - start) ** 2)))
 
 
+def test_skill_is_shown_wherever_the_state_is_held(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(repository: SiteRepository, artifacts: Artifacts) -> SiteState:
+        read.append("state")
+        return read_state(repository, artifacts)
+
+    monkeypatch.setattr(forecasts, "read_state", counted)
+    with running(service, DAYS), closing(open_log(str(service.log))) as log:
+        elsewhere: Any = SimpleNamespace(
+            service=service,
+            telemetry=Telemetry(),
+            states=None,
+            artifacts=open_artifacts(str(service.artifacts)),
+            log=log,
+        )
+        skill = ForecastSkill(elsewhere, Sites(service))
+        shown = {figure[:2]: figure.value for figure in skill.look() if isinstance(figure, Figure)}
+        assert shown == {one[:2]: one.value for one in skill.look() if isinstance(one, Figure)}
+    telemetry = elsewhere.telemetry
+    assert shown[telemetry.forecast_units, (NAME, "kalman_transfer")] == 2
+    assert shown[telemetry.forecast_error, (NAME, "filter", "12")] > 0
+    assert 0 < shown[telemetry.forecast_coverage, (NAME, "filter", "12")] <= 1
+    assert shown[telemetry.forecast_fitted, (NAME,)] > 0
+    assert read == ["state"], "a closed day is judged once"
+
+
 # Training
 
 
@@ -448,7 +485,6 @@ def test_the_scheduler_fits_what_has_grown_old_once_a_closed_day(
         app.settle()
         fresh = Scheduler(app)
         assert fresh.look_after() == 0
-        assert app.telemetry.forecast_units.labels(NAME, "kalman_transfer")._value.get() == 2.0
     assert asked_for == [day_number(LAST)]
     assert max(HORIZONS_D) == 30
 

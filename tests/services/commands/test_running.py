@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+import yaml
 
 from core.errors import SlopewatchError
 from core.settings import Service
 from core.telemetry import Telemetry
-from core.watchdog import folder_in, watching_alone
+from core.watchdog import Heartbeats, folder_in, watching_alone
 from services.commands import running
+from services.compose import load_sites
+from services.guard import Guard
+from tests.pipeline import make_site
 
 Loop = Callable[[threading.Event], None]
 
@@ -152,6 +159,112 @@ def test_a_second_watchdog_says_who_watches_and_ends(tmp_path: Path) -> None:
         watching_alone(folder_in(tmp_path)),
         structlog.testing.capture_logs() as logs,
     ):
-        running._watch(Service(data=tmp_path), None, threading.Event(), print)
+        running._watch(Service(data=tmp_path), None, threading.Event(), print, Telemetry())
     (log,) = logs
     assert log["event"].startswith("another watchdog watches this folder (pid ")
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Service:
+    """A service with a site that has no recipients, and a free port."""
+    (tmp_path / "sites").mkdir()
+    tree = make_site("dam").model_dump(mode="json", exclude={"recipients"})
+    (tmp_path / "sites" / "dam.yaml").write_text(yaml.safe_dump(tree))
+    return Service(data=tmp_path, sites=tmp_path / "sites", metrics_port=0).resolved()
+
+
+def fetch(url: str, page: str) -> str:
+    with urllib.request.urlopen(f"{url}/{page}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def watch(service: Service, look: Callable[[str], None]) -> list[str]:
+    """Run a watchdog that serves, until `look` has seen what it said at its start."""
+    said: list[str] = []
+    heard, stop = threading.Event(), threading.Event()
+
+    def hear(line: str) -> None:
+        said.append(line)
+        heard.set()
+
+    telemetry = Telemetry()
+    thread = threading.Thread(
+        target=running._watch, args=(service, None, stop, hear, telemetry), kwargs={"serve": True}
+    )
+    thread.start()
+    try:
+        assert heard.wait(20)
+        look(said[0].split()[-1])
+    finally:
+        stop.set()
+        thread.join(20)
+    return said
+
+
+def test_a_watchdog_of_its_own_shows_that_it_looks(watched: Service) -> None:
+    def look(url: str) -> None:
+        until = time.monotonic() + 20
+        while "slopewatch_watchdog_silent_sites 0.0" not in (metrics := fetch(url, "metrics")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert "slopewatch_watchdog_last_check_timestamp_seconds 1" in metrics
+        assert 'slopewatch_build_info{model="ladder-' in metrics
+        assert fetch(url, "healthz") == "ok\n"
+        assert fetch(url, "readyz") == "ready"
+
+    (said,) = watch(watched, look)
+    assert said.startswith("the watchdog watches; metrics at http://127.0.0.1:")
+
+
+def test_a_watchdog_without_its_memory_is_not_ready(
+    watched: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Guard(watched, lambda: load_sites(watched), Telemetry())
+    assert guard.missing() == []
+    stop = threading.Event()
+    unknown = Heartbeats(str(watched.memory)).read("dam")
+    monkeypatch.setattr(Heartbeats, "read", lambda *_: unknown._replace(away=True))
+    monkeypatch.setattr(stop, "wait", lambda _: stop.set())
+    guard.run(stop, lambda _: None)
+    (missing,) = guard.missing()
+    assert missing.startswith("the memory is out of reach")
+
+
+def test_a_watchdog_whose_port_is_taken_watches_all_the_same(
+    watched: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stop, telemetry = threading.Event(), Telemetry()
+        monkeypatch.setattr(stop, "wait", lambda _: stop.set())
+        with structlog.testing.capture_logs() as logs:
+            running._watch(
+                watched.model_copy(update={"metrics_port": port}),
+                None,
+                stop,
+                lambda _: None,
+                telemetry,
+                serve=True,
+            )
+    (log,) = [log for log in logs if log["log_level"] == "error"]
+    assert log["event"] == "watchdog serves no metrics"
+    assert "set metrics_port to a free one" in log["reason"]
+    assert telemetry.registry.get_sample_value("slopewatch_watchdog_silent_sites") == 0.0
+
+
+def test_the_sentry_of_a_run_serves_nothing(
+    watched: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[bool] = []
+    monkeypatch.setattr(running, "_watch", lambda *_, serve: served.append(serve))
+    monkeypatch.setattr(running.signal, "signal", lambda *_: None)
+    running.run_services(watched, "watchdog", None, print, sentry=True)
+    running.run_services(watched, "watchdog", None, print)
+    assert served == [False, True]
+
+
+def test_the_sentry_is_started_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(running.subprocess, "Popen", commands.append)
+    running._spawn_watchdog(Service(data=tmp_path), "dam")
+    assert commands[0][-4:] == ["watchdog", "--sentry", "--site", "dam"]

@@ -7,11 +7,14 @@ the values of a row, and so the text of messages.
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import exc
 
 from core.errors import BadInputError, SettingsError, SlopewatchError, UnavailableError
+
+if TYPE_CHECKING:
+    from core.database.database import Purpose
 
 _PASSES: Final = (
     "08",  # connection
@@ -31,19 +34,20 @@ _VALUE: Final = ("22", "54")
 _TWICE: Final = ("23505",)
 
 
-def in_our_words(name: str, error: exc.SQLAlchemyError) -> SlopewatchError:
-    """The error to raise for what the database behind the ledger `name` said."""
+def in_our_words(purpose: Purpose, name: str, error: exc.SQLAlchemyError) -> SlopewatchError:
+    """The error to raise for what the database `name` said."""
+    place = f"{purpose.name} {name}"
     cause = getattr(error, "orig", None) or error
     code, said = _server_said(cause)
     if code:
-        return _of_server(name, code, said)
+        return _of_server(purpose, place, code, said)
     if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError):
-        return UnavailableError(f"the ledger {name} is out of reach: {said}")
+        return UnavailableError(f"the {place} is out of reach: {said}")
     if isinstance(error, exc.IntegrityError):
-        return _twice(name, said)
+        return _twice(place, said)
     if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-        return SettingsError(f"the file of {name} is not a ledger")
-    return _damaged(name, said)
+        return SettingsError(f"the file of {name} is not a {purpose.name}")
+    return _damaged(place, said)
 
 
 def _server_said(cause: BaseException) -> tuple[str, str]:
@@ -54,33 +58,32 @@ def _server_said(cause: BaseException) -> tuple[str, str]:
     return "", str(cause)
 
 
-def _of_server(name: str, code: str, said: str) -> SlopewatchError:
+def _of_server(purpose: Purpose, place: str, code: str, said: str) -> SlopewatchError:
     if code.startswith(_PASSES):
-        return UnavailableError(f"the ledger {name} is out of reach: {said}")
+        return UnavailableError(f"the {place} is out of reach: {said}")
     if code.startswith(_LOGIN):
         return SettingsError(
-            f"the ledger {name} refuses the login: {said}; its password is read from"
-            " SLOPEWATCH_LEDGER_PASSWORD or the file that SLOPEWATCH_LEDGER_PASSWORD_FILE names"
+            f"the {place} refuses the login: {said}; its password is read from"
+            f" {purpose.password} or the file that {purpose.password}_FILE names"
         )
     if code.startswith(_DATABASE):
-        return SettingsError(f"the ledger {name}: {said}; make that database first")
+        return SettingsError(f"the {place}: {said}; make that database first")
     if code.startswith(_RIGHTS):
-        return SettingsError(f"the ledger {name}: {said}; grant its user the rights")
+        return SettingsError(f"the {place}: {said}; grant its user the rights")
     if code.startswith(_SCHEMA):
         return SettingsError(
-            f"the ledger {name} has not the tables of this release: {said}; run"
-            " `slopewatch ledger upgrade`"
+            f"the {place} has not the tables of this release: {said}; run `{purpose.upgrade}`"
         )
     if code.startswith(_VALUE):
-        return BadInputError(f"the ledger {name} cannot hold this: {said}")
+        return BadInputError(f"the {place} cannot hold this: {said}")
     if code.startswith(_TWICE):
-        return _twice(name, said)
-    return _damaged(name, said)
+        return _twice(place, said)
+    return _damaged(place, said)
 
 
-def _twice(name: str, said: str) -> SlopewatchError:
-    return SlopewatchError(f"the ledger {name} holds such a row already: {said}")
+def _twice(place: str, said: str) -> SlopewatchError:
+    return SlopewatchError(f"the {place} holds such a row already: {said}")
 
 
-def _damaged(name: str, said: str) -> SlopewatchError:
-    return SlopewatchError(f"the ledger {name} is damaged or was asked wrongly: {said}")
+def _damaged(place: str, said: str) -> SlopewatchError:
+    return SlopewatchError(f"the {place} is damaged or was asked wrongly: {said}")

@@ -1,8 +1,9 @@
-"""A PostgreSQL server as the ledger's database: its address, its connections, their limits.
+"""A PostgreSQL server as a database: its address, its connections, their limits.
 
-- **Secrets.** The password comes from `SLOPEWATCH_LEDGER_PASSWORD` (or the file that
-  `SLOPEWATCH_LEDGER_PASSWORD_FILE` names) and is read at each new connection, so that one that was
-  changed needs no restart. An address that holds a password is refused.
+- **Secrets.** The password comes from the variable that its purpose names (the ledger's from
+  `SLOPEWATCH_LEDGER_PASSWORD`) or from the file that `<NAME>_FILE` names. It is read at each new
+  connection, so that one that was changed needs no restart. An address that holds a password is
+  refused.
 - **TLS.** `?tls=verify-full` checks the server's certificate and name, against `&ca=file` or the
   machine's authorities; `require` encrypts and checks nobody; `off` does neither. Without a word
   it is `verify-full`, and `off` only where the host is this machine: what leaves the machine
@@ -28,11 +29,10 @@ import pg8000.legacy
 from pg8000.exceptions import InterfaceError
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from core.database.database import WRITES, Purpose
 from core.errors import SettingsError, UnavailableError
-from core.ledger.database import WRITES
 from core.settings import secret
 
-PASSWORD: Final = "SLOPEWATCH_LEDGER_PASSWORD"
 FORM: Final = "postgresql://user@host:port/database"
 Tls = Literal["verify-full", "require", "off"]
 _HUNG_UP: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -69,8 +69,8 @@ class Address:
         return f"postgresql://{self.user}@{host}:{self.port}/{self.database}"
 
 
-def parse(url: str) -> Address:
-    """Read a ledger's `postgresql://` address; SettingsError, without the address, for a bad one.
+def parse(url: str, purpose: Purpose) -> Address:
+    """Read a `postgresql://` address; SettingsError, without the address, for a bad one.
 
     The address is not repeated: what is wrong with it may be that it holds a password.
     """
@@ -79,31 +79,33 @@ def parse(url: str) -> Address:
         port = parts.port or 5432
         settings = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        raise SettingsError(f"the ledger's url takes the form {FORM}?tls=...&ca=...") from None
+        raise SettingsError(
+            f"the {purpose.name}'s url takes the form {FORM}?tls=...&ca=..."
+        ) from None
     if parts.password is not None:
         raise SettingsError(
-            f"the ledger's url holds a password: write {FORM} and put the password into {PASSWORD}"
-            f" or a file that {PASSWORD}_FILE names"
+            f"the {purpose.name}'s url holds a password: write {FORM} and put the password into"
+            f" {purpose.password} or a file that {purpose.password}_FILE names"
         )
     user, host = unquote(parts.username or ""), parts.hostname or ""
     database = unquote(parts.path[1:])
     if not (user and host and database) or "/" in database or "\0" in user + database:
-        raise SettingsError(f"the ledger's url takes the form {FORM}: one part is missing")
+        raise SettingsError(f"the {purpose.name}'s url takes the form {FORM}: one part is missing")
     given = dict(settings)
     if unknown := set(given) - {"tls", "ca"}:
         raise SettingsError(
-            f"the ledger's url has settings that it does not know: {', '.join(sorted(unknown))};"
-            " it knows tls and ca"
+            f"the {purpose.name}'s url has settings that it does not know: "
+            f"{', '.join(sorted(unknown))}; it knows tls and ca"
         )
-    return Address(user, host, port, database, _tls(host, given), given.get("ca"))
+    return Address(user, host, port, database, _tls(host, given, purpose), given.get("ca"))
 
 
-def server_engine(address: Address, limits: Limits) -> Engine:
+def server_engine(address: Address, purpose: Purpose, limits: Limits) -> Engine:
     """Connections to the server; raises SettingsError for a CA file that is none."""
-    context = _context(address)
+    context = _context(address, purpose)
 
     def connect() -> _Connection:
-        return _connect(address, context, limits)
+        return _connect(address, purpose, context, limits)
 
     engine = create_engine(
         URL.create(
@@ -154,17 +156,19 @@ class _Connection(pg8000.legacy.Connection):  # type: ignore[misc]
         self._usock.settimeout(seconds)
 
 
-def _connect(address: Address, context: ssl.SSLContext | None, limits: Limits) -> _Connection:
+def _connect(
+    address: Address, purpose: Purpose, context: ssl.SSLContext | None, limits: Limits
+) -> _Connection:
     """A session of our own limits, in UTF-8, or an error in our words or the driver's."""
     try:
         raw = socket.create_connection((address.host, address.port), limits.connect)
     except OSError as error:
-        raise UnavailableError(f"the ledger {address} is out of reach: {error}") from error
+        raise UnavailableError(f"the {purpose.name} {address} is out of reach: {error}") from error
     try:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # Else each statement of several packets waits 40 ms for the acknowledgement of its first.
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = _session(address, context, limits, raw)
+        connection = _session(address, purpose, context, limits, raw)
     except BaseException:
         raw.close()
         raise
@@ -172,14 +176,19 @@ def _connect(address: Address, context: ssl.SSLContext | None, limits: Limits) -
     if encoding != "UTF8":
         connection.close()
         raise SettingsError(
-            f"the database of the ledger {address} is in {encoding}: make it with ENCODING 'UTF8'"
+            f"the database of the {purpose.name} {address} is in {encoding}: make it with ENCODING"
+            " 'UTF8'"
         )
     connection.wait_at_most(limits.answer)
     return connection
 
 
 def _session(
-    address: Address, context: ssl.SSLContext | None, limits: Limits, raw: socket.socket
+    address: Address,
+    purpose: Purpose,
+    context: ssl.SSLContext | None,
+    limits: Limits,
+    raw: socket.socket,
 ) -> _Connection:
     try:
         return _Connection(
@@ -188,28 +197,28 @@ def _session(
             port=address.port,
             database=address.database,
             # A server that asks for one and gets none must refuse it; pg8000 would break.
-            password=_password() or "",
+            password=_password(purpose) or "",
             ssl_context=context or False,
             application_name="slopewatch",
-            startup_params=_session_settings(limits),
+            startup_params=_session_settings(limits, purpose),
             sock=raw,
         )
     except OSError as error:
         if isinstance(error, ssl.SSLError) and not isinstance(error, _HUNG_UP):
             raise SettingsError(
-                f"no TLS with the ledger {address}: {error}; check the server's certificate, ca"
-                " and tls"
+                f"no TLS with the {purpose.name} {address}: {error}; check the server's"
+                " certificate, ca and tls"
             ) from error
-        raise UnavailableError(f"the ledger {address} is out of reach: {error}") from error
+        raise UnavailableError(f"the {purpose.name} {address} is out of reach: {error}") from error
     except InterfaceError as error:
         if "refuses SSL" in str(error):
             raise SettingsError(
-                f"the ledger {address} offers no TLS: turn it on there, or write ?tls=off"
+                f"the {purpose.name} {address} offers no TLS: turn it on there, or write ?tls=off"
             ) from error
         raise
 
 
-def _session_settings(limits: Limits) -> dict[str, str]:
+def _session_settings(limits: Limits, purpose: Purpose) -> dict[str, str]:
     def milliseconds(seconds: float) -> str:
         return str(round(seconds * 1000))
 
@@ -220,28 +229,28 @@ def _session_settings(limits: Limits) -> dict[str, str]:
         "lock_timeout": milliseconds(limits.lock),
         "idle_in_transaction_session_timeout": milliseconds(limits.idle),
         # A power loss must not take back a decision whose events are on the log already.
-        "synchronous_commit": "on",
+        "synchronous_commit": "on" if purpose.durable else "off",
     }
 
 
-def _password() -> str | None:
+def _password(purpose: Purpose) -> str | None:
     try:
-        return secret(PASSWORD)
+        return secret(purpose.password)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"the file that {PASSWORD}_FILE names cannot be read: {error}"
+            f"the file that {purpose.password}_FILE names cannot be read: {error}"
         ) from error
 
 
-def _tls(host: str, given: Mapping[str, str]) -> Tls:
+def _tls(host: str, given: Mapping[str, str], purpose: Purpose) -> Tls:
     modes: tuple[Tls, ...] = get_args(Tls)
     named = given.get("tls") or ("off" if _is_this_machine(host) else "verify-full")
     for mode in modes:
         if mode == named:
             if "ca" in given and mode != "verify-full":
-                raise SettingsError(f"the ledger's url: ca has no use with tls={mode}")
+                raise SettingsError(f"the {purpose.name}'s url: ca has no use with tls={mode}")
             return mode
-    raise SettingsError(f"the ledger's url: tls is one of {', '.join(modes)}")
+    raise SettingsError(f"the {purpose.name}'s url: tls is one of {', '.join(modes)}")
 
 
 def _is_this_machine(host: str) -> bool:
@@ -251,14 +260,14 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _context(address: Address) -> ssl.SSLContext | None:
+def _context(address: Address, purpose: Purpose) -> ssl.SSLContext | None:
     if address.tls == "off":
         return None
     try:
         context = ssl.create_default_context(cafile=address.ca)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"the ledger's ca {address.ca} is no file of certificates: {error}"
+            f"the {purpose.name}'s ca {address.ca} is no file of certificates: {error}"
         ) from error
     if address.tls == "require":
         context.check_hostname = False

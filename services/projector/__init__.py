@@ -1,0 +1,1 @@
+"""The projector: what has its own time, as SQL tables for dashboards."""

@@ -1,0 +1,1 @@
+"""Looks at what no handler knows: feeds, skill, certificates, tokens, disk, clock."""
