@@ -12,20 +12,33 @@ need_debian() {
         exit 1
     fi
     say "installing $*"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
+    keep_services_quiet
+    apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# What the engine's tests start: without it they are skipped, on CI they fail.
+# Tests start what they need: a package that is installed for them must not start its service.
+keep_services_quiet() {
+    [ -e /usr/sbin/policy-rc.d ] && return
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+}
+
+# What tests start or ask: without it they are skipped, on CI they fail.
 want_debian() {
     command -v java >/dev/null || set -- "$@" default-jre-headless
     command -v mvn >/dev/null || set -- "$@" maven
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null ||
         set -- "$@" postgresql
+    command -v promtool >/dev/null || set -- "$@" prometheus
+    command -v amtool >/dev/null || set -- "$@" prometheus-alertmanager
+    command -v systemd-analyze >/dev/null || set -- "$@" systemd
     [ $# = 0 ] && return
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         need_debian "$@"
     else
-        say "missing: $*. Tests on real Kafka and PostgreSQL are skipped until they are there."
+        say "missing: $*. Tests that start or ask them are skipped until they are there."
         say "As root: apt-get install $*"
         [ "${CI:-}" != true ] || exit 1
     fi
@@ -71,6 +84,9 @@ if [ "$want" = dev ]; then
         say "fetching Kafka, once"
         .venv/bin/python -m tools.engine.kafka fetch
     fi
+    say "building Helm, once"
+    .venv/bin/python -m tools.helm fetch ||
+        say "Helm could not be built: tests of the chart are skipped until it can."
 else
     say "installing slopewatch"
     "$uv" pip install --quiet --constraints constraints.txt --editable .
