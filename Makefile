@@ -7,7 +7,7 @@ FRESH ?=
 # Some machines forbid bytecode files; then each of the processes that tests start compiles all anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo up down kafka test test-slow bench lint format docs calibrate weights skill clean \
+.PHONY: help demo up down kafka test test-slow bench lint format docs site calibrate weights skill clean \
 	chaos
 
 help: ## what can be made
@@ -52,6 +52,9 @@ docs: $(VENV)/.dev ## write the generated pages of docs/ anew
 
 calibrate: $(VENV)/.dev ## make the rules' thresholds anew from the calibration seeds (some minutes)
 	$(BIN)/python -m services.scoring.calibrate
+
+site: $(VENV)/.dev ## the documentation as a site, into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 weights: $(VENV)/.dev ## train network, trees and beginnings of intervals anew (tens of minutes)
 	$(BIN)/python -m services.scoring.grow_boosting

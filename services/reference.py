@@ -7,12 +7,14 @@ make them again and compare, so that no setting, metric, quantity or reason is u
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import typer
 
 from core import asyncapi, plugins, settings
 from core.lexicon import QUANTITIES
@@ -31,10 +33,15 @@ from core.settings import (
     commented_yaml,
 )
 from core.telemetry import METRICS
+from services import cli
 from services.alerting.notifier import NOTIFIERS
-from services.alerting.rule import RULES
+from services.alerting.rule import DEFAULT_RULES, RULES, SHOWN_ONLY
+from services.alerting.statistic import TOLD_WITHOUT_WATER, WITHOUT_WATER
+from services.alerting.thresholds import Limits, ThresholdTable, load_table
+from services.compose import shipped_table
 from services.inference.model import MODELS
 from services.ingest.feed import FEEDS, REJECTION_CODES, SOURCES
+from services.projector.page import PROMISES, meanings
 
 PLUGINS = {
     "Feeds": (FEEDS, "feeds"),
@@ -53,6 +60,9 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics(),
         "settings.md": settings_page(),
         "rejections.md": rejections(),
+        "cli.md": command_line(),
+        "rules-reference.md": rules(),
+        "projection.md": projection(),
     }
 
 
@@ -143,6 +153,100 @@ def settings_page() -> str:
         for name in plugins.names(package):
             lines += _plugin(package, name)
     return _page("Settings", "core/settings.py and the plug-ins", "", lines)
+
+
+def command_line() -> str:
+    """Every command with its arguments and options, as `--help` has them."""
+    lines = ["## slopewatch", "", *_options("", typer.main.get_command(cli.app))]
+    for name, command in commands().items():
+        usage = " ".join(command.get_usage(_context(name, command)).split())
+        lines += ["", f"## {name}", "", inspect.cleandoc(command.help or ""), ""]
+        lines += ["```text", usage.removeprefix("Usage: "), "```", "", *_options(name, command)]
+    return _page(
+        "Command line",
+        "services/cli/",
+        "`--help` after any command says the same. A command ends with 0 when all is well, with 1 "
+        "when it found something wrong or could not do it (one sentence says what to do), with 2 "
+        "when it was not understood. Days and times are UTC.",
+        lines,
+    )
+
+
+def commands() -> dict[str, Any]:
+    """Every command that does something, by the words after `slopewatch`."""
+    found: dict[str, Any] = {}
+
+    def walk(words: tuple[str, ...], command: Any) -> None:
+        if not hasattr(command, "commands"):
+            found[" ".join(words)] = command
+            return
+        for name, child in command.commands.items():
+            walk((*words, name), child)
+
+    walk((), typer.main.get_command(cli.app))
+    return dict(sorted(found.items()))
+
+
+def options_of(name: str, command: Any) -> dict[str, str]:
+    """What a command takes, in the words of its help; an empty text where it has none."""
+    shown = (one.get_help_record(_context(name, command)) for one in command.params)
+    return {what: " ".join(said.split()) for what, said in filter(None, shown)}
+
+
+def _context(name: str, command: Any) -> Any:
+    return command.context_class(command, info_name=f"slopewatch {name}".strip())
+
+
+def _options(name: str, command: Any) -> list[str]:
+    rows = [[f"`{what}`", said] for what, said in options_of(name, command).items()]
+    return _table(("Argument or option", "Meaning"), rows) if rows else ["It takes none."]
+
+
+def rules() -> str:
+    """Every rule: what it asks, where it comes from, its limits in the shipped table."""
+    table = load_table(shipped_table())
+    default = {plugin.kind for plugin in DEFAULT_RULES}
+    lines: list[str] = []
+    parts: dict[str, Any] = {}
+    for name in plugins.names(RULES):
+        module = plugins.load(RULES, name)
+        used = "At every site that names no rule." if name in default else "Where a site names it."
+        told = inspect.cleandoc(module.__doc__ or "")
+        lines += ["", f"## {name}", "", told, "", f"{used} {_limits_of(name, table)}", ""]
+        schema = module.Settings.model_json_schema()
+        lines += _fields(schema)
+        parts |= schema.get("$defs", {})
+    for part, inner in parts.items():
+        lines += ["", f"## {part}", "", _first_line(inner), "", *_fields(inner)]
+    return _page(
+        "Rules, one by one",
+        f"services/alerting/rules/ and threshold table {table.version}",
+        "[Rules](rules.md) says how rules, levels and budgets hang together, and "
+        "[how good the alerts are](alert-skill.md) what each rule finds by itself.",
+        lines[1:],
+    )
+
+
+def _limits_of(name: str, table: ThresholdTable) -> str:
+    """What the shipped table lets this rule ask for."""
+    if name in SHOWN_ONLY:
+        return "It is shown and never asks for a level."
+    limits = table.rules.get(name, Limits())
+    without = table.rules.get(WITHOUT_WATER.format(rule=name), Limits())
+    told = TOLD_WITHOUT_WATER.removeprefix(", ")
+    said = []
+    for when, one in (("Limits", limits), (f"Limits, {told}", without)):
+        known = [f"{level} {v:g}" for level, v in one._asdict().items() if v < math.inf]
+        said += [f"{when}: {', '.join(known)}."] if known else []
+    return " ".join(said) or "The shipped table has no limit for it."
+
+
+def projection() -> str:
+    """The tables for dashboards."""
+    lines = PROMISES.strip().split("\n")
+    for table, meaning, rows in meanings():
+        lines += ["", f"### {table}", "", meaning, "", *_table(("Column", "Type", "Meaning"), rows)]
+    return _page("The tables for dashboards", "services/projector/schema.py", "", lines)
 
 
 def write(folder: Path) -> list[Path]:

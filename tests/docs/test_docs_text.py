@@ -1,5 +1,6 @@
 """What the documentation says can be followed: links, commands, files; and nothing leaks."""
 
+import functools
 import re
 import shlex
 import subprocess
@@ -10,13 +11,13 @@ import pytest
 import yaml
 
 from core.settings import load_site
+from tests.docs.shell_blocks import blocks, commands
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTEXT.md", ROOT / "CHANGELOG.md"]
-)
+OUTSIDE_DOCS = ("README.md", "CONTEXT.md", "CHANGELOG.md", "dags/README.md")
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in OUTSIDE_DOCS)])
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+FENCE = re.compile(r"^ *```\w*\n.*?^ *```", re.M | re.S)
 TERMS = (
     "acquisition",
     "alert",
@@ -105,21 +106,25 @@ def test_files_and_folders_named_in_the_text_exist(page):
 
 def shell_lines(page: Path):
     """Commands of shell blocks, and those quoted in the text."""
-    text = page.read_text(encoding="utf-8")
-    for language, block in FENCE.findall(text):
-        if language in {"sh", "bash", "shell", "console"}:
-            for line in block.replace("\\\n", " ").splitlines():
-                yield line.removeprefix("$ ").removeprefix(".venv/bin/").partition(" #")[0].strip()
-    yield from re.findall(r"`(slopewatch [^`]+)`", FENCE.sub("", text))
+    for command in commands(page):
+        _, inner, words = command.text.partition(" -- slopewatch ")
+        yield f"slopewatch {words}" if inner else command.text
+    yield from re.findall(r"`(slopewatch [^`]+)`", FENCE.sub("", page.read_text(encoding="utf-8")))
 
 
-def fault_of(line: str) -> str | None:
-    """Why a `slopewatch` command line cannot be: an unknown command or option."""
+@functools.cache
+def command_line() -> click.Command:
+    """The command line; making it takes a third of a second."""
     import typer
 
     from services import cli
 
-    here: click.Command = typer.main.get_command(cli.app)
+    return typer.main.get_command(cli.app)
+
+
+def fault_of(line: str) -> str | None:
+    """Why a `slopewatch` command line cannot be: an unknown command or option."""
+    here = command_line()
     options = {o for p in here.params for o in [*p.opts, *p.secondary_opts]} | {"--help"}
     for word in shlex.split(line)[1:]:
         if re.match(r"-\d", word):
@@ -144,9 +149,8 @@ def test_commands_exist(page):
 
 def test_yaml_of_the_docs_is_yaml_and_the_example_site_is_one():
     for page in PAGES:
-        for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
-            if language == "yaml":
-                assert yaml.safe_load(block), name_of(page)
+        for block in blocks(page.read_text(encoding="utf-8"), {"yaml"}):
+            assert yaml.safe_load(block), name_of(page)
     for path in (ROOT / "examples").rglob("site.yaml"):
         assert load_site(path).name
 
