@@ -397,8 +397,8 @@ class Service(Tree):
     refit_days: int = Field(
         30,
         ge=1,
-        description="days after which `run` fits the forecast models anew; elsewhere the DAG "
-        "`retrain` does it",
+        description="days after which `run` fits the forecast models anew; elsewhere `slopewatch "
+        "train` does, by a DAG, a CronJob or a timer",
     )
     backoff_s: float = Field(
         5.0, gt=0, description="first wait of a parked site; it doubles up to 10 minutes"

@@ -215,7 +215,7 @@ METRICS = (
     Metric(
         "slopewatch_certificate_expiry_timestamp_seconds",
         "gauge",
-        ("endpoint",),
+        ("server",),
         "until when the certificate that a server of the settings shows is valid",
     ),
     Metric(
@@ -238,16 +238,22 @@ METRICS = (
         "this machine's clock minus that of a server of the settings",
     ),
     Metric(
+        "slopewatch_backup_last_success_timestamp_seconds",
+        "gauge",
+        ("place",),
+        "when the last backup became whole; none where none was ever made",
+    ),
+    Metric(
         "slopewatch_vitals_last_success_timestamp_seconds",
         "gauge",
         ("look",),
-        "when each look at what no handler knows last succeeded",
+        "when each look last succeeded, at first its process's start; `alerts` is alerting's own",
     ),
     Metric(
         "slopewatch_watchdog_last_check_timestamp_seconds",
         "gauge",
         (),
-        "when the watchdog last looked at all heartbeats",
+        "when the watchdog last could look at all heartbeats, at first when it began",
     ),
     Metric(
         "slopewatch_watchdog_silent_sites",
@@ -302,6 +308,7 @@ class Telemetry:
         self.disk_free: Gauge = made["slopewatch_disk_free_bytes"]
         self.disk_size: Gauge = made["slopewatch_disk_size_bytes"]
         self.clock_skew: Gauge = made["slopewatch_clock_skew_seconds"]
+        self.backup_success: Gauge = made["slopewatch_backup_last_success_timestamp_seconds"]
         self.vitals: Gauge = made["slopewatch_vitals_last_success_timestamp_seconds"]
         self.watchdog_check: Gauge = made["slopewatch_watchdog_last_check_timestamp_seconds"]
         self.silent_sites: Gauge = made["slopewatch_watchdog_silent_sites"]

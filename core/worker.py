@@ -78,7 +78,7 @@ class Worker(Generic[S]):
             clock,
             telemetry,
             send_timeout_s,
-            looks_on=stage.outbox is None,
+            looks_on=self.looks_on,
         )
         self._sites: dict[str, Intake[S]] = {}
         self._parked = Parking(clock, backoff)
@@ -99,6 +99,16 @@ class Worker(Generic[S]):
         self._logger = structlog.get_logger().bind(stage=stage.name)
 
     @property
+    def stage(self) -> str:
+        """The name of its stage."""
+        return self._stage.name
+
+    @property
+    def looks_on(self) -> bool:
+        """Whether its stage says nothing: no other one depends on it."""
+        return self._stage.outbox is None
+
+    @property
     def parked(self) -> dict[str, Parked]:
         """Sites that stand still, by name: parked, or waiting too long for a missing outcome."""
         late = self._clock.now() - LONGEST_GAP
@@ -112,7 +122,8 @@ class Worker(Generic[S]):
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop` is set, then hand the partitions over.
 
-        A log out of reach is waited for; another worker under the same id ends this one.
+        A log out of reach is waited for; another worker under the same id ends this one. One that
+        ended with an error may be run anew: it joins the group again.
         """
         try:
             while not stop.is_set():
@@ -121,10 +132,11 @@ class Worker(Generic[S]):
                         self._consumer = self._new_consumer()
                         self._broken = False
                     self.step(timeout_s=0.5)
-                except SlopewatchError as error:
-                    if not error.retryable:
+                except Exception as error:
+                    self._let_go()
+                    if not (isinstance(error, SlopewatchError) and error.retryable):
                         raise
-                    self._let_go(error)
+                    self._logger.warning("worker starts over", reason=str(error))
                     stop.wait(self._backoff.total_seconds())
         finally:
             self.close()
@@ -186,9 +198,8 @@ class Worker(Generic[S]):
     def _new_consumer(self) -> Consumer:
         return self._log.consumer(self._stage.inbox, self._stage.name, self._member, listener=self)
 
-    def _let_go(self, error: SlopewatchError) -> None:
+    def _let_go(self) -> None:
         """Let go of everything, to join the group anew: nothing is known of what was read."""
-        self._logger.warning("worker starts over", reason=str(error))
         self._broken = True
         self._joined = False
         self._close_sites(list(self._sites))

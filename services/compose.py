@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from importlib import metadata, resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -235,7 +235,7 @@ class Slopewatch:
     def gauge(self) -> None:
         """Set the gauges that the ledger and the topic of alerts have."""
         if self._gauges is not None and self._standing is not None:
-            self._gauges.refresh(self._standing.sites())
+            self._gauges.refresh(self._standing)
 
     def close(self) -> None:
         """Hand everything back."""
@@ -329,6 +329,31 @@ def threshold_table(service: Service | None) -> bytes:
     return content
 
 
+class SiteFiles(NamedTuple):
+    """The files of the sites folder by their names without `.yaml`: sites, and why others are none.
+
+    Of two files of one site the second one is broken.
+    """
+
+    sites: dict[str, Site]
+    broken: dict[str, SettingsError]
+
+
+def read_site_files(service: Service) -> SiteFiles:
+    """Read every file of the sites folder; a folder that is missing has none."""
+    paths = sorted(service.sites.glob("*.yaml")) if service.sites.is_dir() else []
+    files = SiteFiles({}, {})
+    for path in paths:
+        try:
+            site = load_site(path)
+            if site.name in {known.name for known in files.sites.values()}:
+                raise SettingsError(f"{path}: another file has a site {site.name} already")
+            files.sites[path.stem] = site
+        except SettingsError as error:
+            files.broken[path.stem] = error
+    return files
+
+
 def load_sites(
     service: Service, only: str | None = None, *, without_broken: bool = False
 ) -> list[Site]:
@@ -337,20 +362,12 @@ def load_sites(
     A file that cannot be read stops everything, unless it is another site's than `only`; with
     `without_broken` it is told and left out, so that the other sites go on.
     """
-    paths = sorted(service.sites.glob("*.yaml")) if service.sites.is_dir() else []
-    sites: list[Site] = []
-    for path in paths:
-        try:
-            site = load_site(path)
-            if site.name in {known.name for known in sites}:
-                raise SettingsError(f"{path}: another file has a site {site.name} already")
-            sites.append(site)
-        except SettingsError as error:
-            if not without_broken and only in {None, path.stem}:
-                raise
-            structlog.get_logger().error("site file left out", reason=str(error))
-    if only is not None:
-        sites = [site for site in sites if site.name == only]
+    files = read_site_files(service)
+    for stem, error in files.broken.items():
+        if not without_broken and only in {None, stem}:
+            raise error
+        structlog.get_logger().error("site file left out", reason=str(error))
+    sites = [site for site in files.sites.values() if only in {None, site.name}]
     if not sites:
         which = f"site {only!r}" if only else "site file"
         raise SettingsError(

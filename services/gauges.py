@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final, get_args
 
@@ -26,6 +27,8 @@ from services.alerting.tally import Tally
 from services.alerting.thresholds import budgets_in
 
 TALLY_EVERY: Final = timedelta(minutes=1)
+LOOK: Final = "alerts"
+"""The name of this look among the vitals."""
 
 
 class Standing:
@@ -61,6 +64,17 @@ def _decoded(view: SiteView) -> SiteAlerts | None:
         return None
 
 
+@contextmanager
+def _or_nothing(*shown: Shown) -> Iterator[None]:
+    """What cannot be read again is taken away: an old figure is worse than none."""
+    try:
+        yield
+    except SlopewatchError:
+        for one in shown:
+            one.show(())
+        raise
+
+
 class AlertGauges:
     """Levels, coverage, what is awaited, what waits to be sent, and what alerts cost."""
 
@@ -81,21 +95,45 @@ class AlertGauges:
         self._tallied: datetime | None = None
         self._files: dict[str, Site] = {}
         self._budgets: dict[str, Mapping[str, float]] = {}
+        self._left_out = False
+        self._succeeded()
 
-    def refresh(self, standing: Mapping[str, SiteAlerts]) -> None:
+    def refresh(self, standing: Standing) -> None:
         """Show what is so now; a site that is retired or gone shows nothing.
 
-        Raises `UnavailableError` when a store is out of reach.
+        What cannot be read of one site is left out and costs no other, but the look has failed.
+        Raises `UnavailableError` when a store is out of reach; what it said is shown no more.
         """
-        watched = {site: state for site, state in standing.items() if not state.retired}
-        figures = [one for site, state in watched.items() for one in self._standing(site, state)]
-        self._shown.show([*figures, *self._outbox()])
-        now = self._clock.now()
-        if self._tallied is None or abs(now - self._tallied) >= TALLY_EVERY:
-            if not self._tally.read_on():
-                return
-            self._tallied = now
-        self._told.show(one for site, state in watched.items() for one in self._alerts(site, state))
+        self._left_out = False
+        with _or_nothing(self._shown, self._told):
+            known = standing.sites().items()
+            watched = {site: state for site, state in known if not state.retired}
+            self._shown.show([*self._of(watched, self._standing), *self._outbox()])
+        with _or_nothing(self._told):
+            now = self._clock.now()
+            if self._tallied is None or abs(now - self._tallied) >= TALLY_EVERY:
+                if not self._tally.read_on():
+                    return
+                self._tallied = now
+            self._told.show(self._of(watched, self._alerts))
+        if not self._left_out:
+            self._succeeded()
+
+    def _succeeded(self) -> None:
+        self._telemetry.vitals.labels(LOOK).set(self._clock.now().timestamp())
+
+    def _of(
+        self,
+        watched: Mapping[str, SiteAlerts],
+        figures_of: Callable[[str, SiteAlerts], Iterator[Figure]],
+    ) -> Iterator[Figure]:
+        """The figures of all sites, of each as far as they can be read."""
+        for site, state in watched.items():
+            try:
+                yield from figures_of(site, state)
+            except SlopewatchError as error:
+                self._left_out = True
+                structlog.get_logger().warning("figures left out", site=site, reason=str(error))
 
     def _standing(self, site: str, state: SiteAlerts) -> Iterator[Figure]:
         shown, units = self._telemetry, state.units.values()
@@ -110,11 +148,7 @@ class AlertGauges:
         epochs = [sight.epoch for unit in units for sight in unit.sights.values()]
         if epochs:
             yield Figure(shown.state_valid, (site,), midnight(max(epochs)).timestamp())
-        try:
-            file = self._file(state)
-        except SlopewatchError as error:
-            structlog.get_logger().warning("passes not awaited", site=site, reason=str(error))
-            return
+        file = self._file(state)
         if file is not None:
             yield from self._awaited(site, state, file)
 

@@ -9,13 +9,14 @@ from datetime import datetime
 import structlog
 
 from core.clock import SystemClock
-from core.errors import SettingsError, SlopewatchError, UnavailableError
+from core.errors import SlopewatchError, UnavailableError
 from core.events import identity
 from core.settings import Service, Site
 from core.telemetry import Telemetry
 from core.watchdog import Heartbeats, Watchdog, folder_in
 from services.alerting.message import WHOLE_SITE, Message
 from services.alerting.notifier import Recipients
+from services.compose import load_sites, read_site_files
 
 EVERY_S = 60.0
 
@@ -23,42 +24,62 @@ EVERY_S = 60.0
 class Guard:
     """Keeps the watchdog watching the sites that have a file, and shows what it sees.
 
-    A site file that cannot be read leaves the last ones watched.
+    A site whose file cannot be read stays watched as its file last said, and keeps no other site
+    from being watched as its own file says now.
     """
 
-    def __init__(
-        self, service: Service, sites: Callable[[], list[Site]], telemetry: Telemetry
-    ) -> None:
-        """Raises `SettingsError` where no site can be read at the start."""
+    def __init__(self, service: Service, only: str | None, telemetry: Telemetry) -> None:
+        """Watch the site `only`, all without it.
+
+        Raises `SettingsError` where no site can be read, or not this one.
+        """
         self._service = service
-        self._read = sites
+        self._only = only
         self._telemetry = telemetry
-        self._sites = sites()
-        self._watchdog = make_watchdog(service, self._sites)
+        load_sites(service, only, without_broken=only is None)
+        self._sites: dict[str, Site] = {}
+        self._unknown: list[str] = []
+        self._read_files()
 
     def run(self, stop: threading.Event, echo: Callable[[str], None]) -> None:
-        """Check every minute until `stop`; `echo` hears what was told."""
+        """Check every minute until `stop`; `echo` hears what was told.
+
+        A check that cannot read the heartbeats counts as none: the time of the last one stays.
+        """
+        clock = SystemClock()
+        looked = clock.now().timestamp()
+        self._telemetry.watched(looked, 0)
         while not stop.is_set():
             for sentence in self._watchdog.check():
                 echo(sentence)
-            silent = len(self._watchdog.silent)
-            self._telemetry.watched(SystemClock().now().timestamp(), silent)
+            if not self._watchdog.away:
+                looked = clock.now().timestamp()
+            self._telemetry.watched(looked, len(self._watchdog.silent))
             stop.wait(EVERY_S)
-            self._read_again()
+            self._read_files()
 
     def missing(self) -> list[str]:
-        """Why it cannot tell whether days are closed, if so."""
+        """Why it cannot tell whether days are closed, if so: of all sites, or of one."""
         away = "the memory is out of reach, so no heartbeat can be read: see that its store answers"
-        return [away] if self._watchdog.away else []
+        return [*([away] if self._watchdog.away else []), *self._unknown]
 
-    def _read_again(self) -> None:
-        try:
-            found = self._read()
-        except SettingsError as error:
-            structlog.get_logger().error("site files not read again", reason=str(error))
+    def _read_files(self) -> None:
+        """Take over what the site files say, by the names of the files."""
+        found, broken = read_site_files(self._service)
+        for error in broken.values():
+            structlog.get_logger().error("site file cannot be read", reason=str(error))
+        kept = {file: self._sites[file] for file in broken if file in self._sites}
+        sites = {
+            file: site for file, site in (kept | found).items() if self._only in {None, site.name}
+        }
+        if not sites:
+            structlog.get_logger().error("no site file can be read, all stay watched as they were")
             return
-        if found != self._sites:
-            self._sites, self._watchdog = found, make_watchdog(self._service, found)
+        unknown = [error for file, error in broken.items() if file not in kept]
+        self._unknown = [f"not watched: {error}" for error in unknown if self._only is None]
+        if sites != self._sites:
+            self._sites = sites
+            self._watchdog = make_watchdog(self._service, sites.values())
 
 
 def make_watchdog(service: Service, watched: Iterable[Site]) -> Watchdog:

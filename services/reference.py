@@ -89,8 +89,11 @@ def metrics() -> str:
         "Metrics",
         "core/telemetry.py",
         "Every process serves them at `/metrics` (Prometheus text format) beside `/healthz` (the "
-        "process lives) and `/readyz` (it can work; if not, status 503 and what is missing). An "
-        "age is the present time minus a timestamp metric.",
+        "process lives and none of its loops hangs; if one does, status 503 and its name) and "
+        "`/readyz` (it can work; if not, status 503 and what is missing). A loop hangs when one "
+        "pass takes longer than any honest one: 2 h for a stage, 12 h for the scheduler (history, "
+        "fits), 30 min for sender and watchdog, 1 h for upkeep and vitals. An age is the present "
+        "time minus a timestamp metric.",
         _table(("Metric", "Kind", "Labels", "Meaning"), rows),
     )
 

@@ -44,7 +44,9 @@ class Answer(NamedTuple):
 
 
 class StatusServer:
-    """Serves until closed. `ready` says what is missing, empty when all is well."""
+    """Serves until closed. `ready` says what is missing and `hung` what stands still, empty when
+    all is well.
+    """
 
     def __init__(
         self,
@@ -54,11 +56,13 @@ class StatusServer:
         ready: Callable[[], list[str]],
         page: Callable[[], str] | None = None,
         cap_folder: Path | None = None,
+        hung: Callable[[], list[str]] = list,
     ) -> None:
         self._telemetry = telemetry
         self._ready = ready
         self._page = page
         self._cap_folder = cap_folder
+        self._hung = hung
         answer = self._answer
 
         class Handler(BaseHTTPRequestHandler):
@@ -99,7 +103,8 @@ class StatusServer:
         if path == "/metrics":
             return Answer(200, CONTENT_TYPE_LATEST, generate_latest(self._telemetry.registry))
         if path == "/healthz":
-            return Answer(200, _TEXT, b"ok\n")
+            hung = self._hung()
+            return Answer(503 if hung else 200, _TEXT, ("\n".join(hung) or "ok\n").encode())
         if path == "/readyz":
             missing = self._ready()
             return Answer(503 if missing else 200, _TEXT, ("\n".join(missing) or "ready").encode())

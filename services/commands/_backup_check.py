@@ -16,7 +16,7 @@ from core.ledger.ledger import Ledger
 from core.stage import Bookmark
 from core.statestore import States, open_states
 from services.alerting.service import AlertingStage
-from services.commands._backup_log import BackedUpLog, check_gapless, rows_of
+from services.commands._backup_log import BackedUpLog, check_gapless, names_in, rows_of
 from services.commands._backup_place import Echo, Manifest, Vault, artifacts_of, fetch_folder
 from services.commands._moving_stores import ledger_marks, state_marks
 from services.commands.backing_up import LEDGER, STATE, export_hash
@@ -52,8 +52,8 @@ def checked(vault: Vault, manifest: Manifest, echo: Echo) -> Iterator[Unpacked]:
         folder = Path(scratch)
         (folder / STATE).mkdir()
         fetch_folder(vault, manifest.files, folder)
-        _read_artifacts(vault, manifest)
-        _read_log(vault, manifest)
+        there = _read_artifacts(vault, manifest)
+        _check_named(_read_log(vault, manifest), there)
         if not (folder / LEDGER).is_file():
             raise BadInputError("the backup holds no ledger")
         with (
@@ -75,7 +75,8 @@ def checked(vault: Vault, manifest: Manifest, echo: Echo) -> Iterator[Unpacked]:
             yield unpacked
 
 
-def _read_artifacts(vault: Vault, manifest: Manifest) -> None:
+def _read_artifacts(vault: Vault, manifest: Manifest) -> set[str]:
+    """Read all; the hashes of those that are there or known to be damaged."""
     pieces = artifacts_of(vault, manifest)
     with typer.progressbar(pieces, label="artifacts") as bar:
         for piece in bar:
@@ -83,14 +84,25 @@ def _read_artifacts(vault: Vault, manifest: Manifest) -> None:
     counted = manifest.artifacts.count, manifest.artifacts.bytes
     if (len(pieces), sum(piece.bytes for piece in pieces)) != counted:
         raise BadInputError("the list of artifacts is not the one that the manifest counted")
+    return {piece.sha256 for piece in pieces} | set(manifest.artifacts.damaged)
 
 
-def _read_log(vault: Vault, manifest: Manifest) -> None:
-    partitions = [one for topic in manifest.log.values() for one in topic.partitions]
-    with typer.progressbar(partitions, label="log") as bar:
-        for partition in bar:
-            for segment in partition.segments:
-                rows_of(vault, segment)
+def _read_log(vault: Vault, manifest: Manifest) -> set[str]:
+    """Read all; the hashes of the artifacts that it names."""
+    segments = [one for topic in manifest.log.values() for one in topic.segments()]
+    named: set[str] = set()
+    with typer.progressbar(segments, label="log") as bar:
+        for segment in bar:
+            named |= names_in(rows_of(vault, segment))
+    return named
+
+
+def _check_named(named: set[str], there: set[str]) -> None:
+    if lost := named - there:
+        raise BadInputError(
+            f"the backup lacks {len(lost)} artifacts that its log names, such as {min(lost)}: use "
+            "an older one"
+        )
 
 
 def _check_ledger(ledger: Ledger, manifest: Manifest) -> None:
@@ -105,6 +117,11 @@ def _check_states(states: States, manifest: Manifest) -> None:
     if wanted != set(states.sites()):
         odd = min(wanted ^ set(states.sites()))
         raise BadInputError(f"the state of site {odd} is missing, or in no manifest")
+    decided = {name for name, site in manifest.sites.items() if site.head}
+    if lost := decided - wanted:
+        raise BadInputError(
+            f"the backup has decisions of site {min(lost)} and no state of it: use an older one"
+        )
     for name in sorted(wanted):
         with closing(states.open(name)) as site:
             version = site.attrs().get("version", 0)

@@ -8,8 +8,9 @@ observations that are lost, and say others under their numbers.
 from __future__ import annotations
 
 import itertools
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from core.errors import BadInputError, SlopewatchError
 from core.eventlog import EventLog, Record
 from core.events import ALERTS, ASSESSMENTS, DEAD_LETTERS, OBSERVATIONS
 from services.commands._backup_place import Partition, Segment, Topic, Vault
+from services.commands._moving_files import named_in
 
 ORDER: Final = (ALERTS, ASSESSMENTS, OBSERVATIONS, DEAD_LETTERS)
 """Dead letters last: a record that is in the copy has its letter in it too."""
@@ -26,6 +28,7 @@ SEGMENT_RECORDS: Final = 2_000
 SEGMENT_BYTES: Final = 4 << 20
 
 Row = tuple[int, str, bytes]
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _ROWS = msgspec.msgpack.Decoder(list[Row])
 
 
@@ -133,6 +136,12 @@ def rows_of(vault: Vault, segment: Segment) -> list[Row]:
             f"a segment of the log holds other records than {segment.first} to {segment.stop}"
         )
     return rows
+
+
+def names_in(rows: Iterable[Row]) -> set[str]:
+    """Hashes of all artifacts that records name."""
+    named = {ref.sha256 for _, _, value in rows for ref in named_in(value)}
+    return {sha256 for sha256 in named if _SHA256.fullmatch(sha256)}
 
 
 def check_gapless(topics: Mapping[str, Topic]) -> None:

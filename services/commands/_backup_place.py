@@ -65,10 +65,15 @@ class Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     partitions: tuple[Partition, ...]
 
+    def segments(self) -> Iterator[Segment]:
+        """Those of all partitions."""
+        for partition in self.partitions:
+            yield from partition.segments
+
     @property
     def records(self) -> int:
         """How many records it holds."""
-        return sum(s.records for partition in self.partitions for s in partition.segments)
+        return sum(segment.records for segment in self.segments())
 
 
 class Artifacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,8 +125,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield from parts
         yield from self.artifacts.names
         for topic in self.log.values():
-            for partition in topic.partitions:
-                yield from (segment.piece for segment in partition.segments)
+            yield from (segment.piece for segment in topic.segments())
 
 
 def address(place: str) -> str:
@@ -224,14 +228,13 @@ class Vault:
         """Remove a manifest: from then on it is no backup."""
         self._objects.delete(f"manifests/{name}.json")
 
-    def newest(self, echo: Echo) -> Manifest | None:
-        """The newest backup that can be read; damaged ones are told. None where there is none."""
+    def readable(self, echo: Echo) -> Iterator[tuple[str, Manifest]]:
+        """Every backup that can be read, the newest first; damaged ones are told."""
         for name in reversed(self.names()):
             try:
-                return self.read(name)
+                yield name, self.read(name)
             except BadInputError as error:
                 echo(f"passed over: {error}")
-        return None
 
 
 def keep_folder(vault: Vault, folder: Path) -> dict[str, tuple[Piece, ...]]:

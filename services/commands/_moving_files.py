@@ -26,12 +26,17 @@ def artifacts_named(log: EventLog, topics: Iterable[str]) -> list[ArtifactRef]:
     for topic in topics:
         for partition in log.end(topic):
             for record in log.read(topic, partition):
-                try:
-                    event = msgspec.json.decode(record.value)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    continue
-                found |= {ref.sha256: ref for ref in _refs(event)}
+                found |= {ref.sha256: ref for ref in named_in(record.value)}
     return [found[name] for name in sorted(found)]
+
+
+def named_in(value: bytes) -> Iterator[ArtifactRef]:
+    """Every artifact that the event `value` names; none where it is no JSON."""
+    try:
+        event = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    yield from _refs(event)
 
 
 def copy_artifacts(

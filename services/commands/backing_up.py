@@ -10,9 +10,8 @@ rest was copied are taken along at the end.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,31 +26,28 @@ from core.eventlog import EventLog, open_log
 from core.ledger import open_ledger
 from core.ledger.ledger import Ledger
 from core.notes import open_notes
-from core.objects import open_objects
 from core.settings import Service, commented_yaml
 from core.statestore import States, open_states, open_states_to_read
+from services.commands._backup_artifacts import ArtifactsCopy
 from services.commands._backup_log import ORDER, copy_log
 from services.commands._backup_place import (
     FORMAT,
-    Artifacts,
     Echo,
     Manifest,
-    Piece,
     SiteCopy,
     Vault,
-    artifacts_of,
-    keep_artifacts_list,
     keep_folder,
 )
+from services.commands._backup_prune import forget_old
 from services.commands._moving_files import copy_notes
 from services.commands._moving_stores import copy_site
+from services.vitals.backups import LastBackup, note_backup
 
 LEDGER, STATE, MEMORY, SITES, SETTINGS = "ledger.db", "state", "memory", "sites", "settings.yaml"
 STORES = ("ledger", "state", "artifacts", "memory", "log")
 BEGUN = "restore-begun"
 """The note that stands in the memory while a restore is under way."""
 TRIES = 3
-ARTIFACT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
 Clock = Callable[[], datetime]
 
 
@@ -70,21 +66,23 @@ def back_up(
     now = clock or (lambda: datetime.now(UTC))
     vault = Vault(to, makes=True)
     begun = now().replace(microsecond=0)
-    before = vault.newest(echo)
+    before = next((manifest for _, manifest in vault.readable(echo)), None)
     with (
         disk_in_our_words(),
         TemporaryDirectory(prefix="slopewatch-backup-") as scratch,
         _open_log(service) as log,
     ):
         folder = Path(scratch)
-        sites, export = _copy_ledger(service, folder, before, vault.where, echo)
+        sites, export = _copy_ledger(service, folder, before, vault, echo)
         stated = _copy_states(service, folder, echo)
-        artifacts = _ArtifactsCopy(service, vault, before)
+        _refuse_lost_states(service, sites, before, stated)
+        artifacts = ArtifactsCopy(service, vault, before, echo)
         artifacts.copy(echo)
         _copy_small_files(service, folder, echo)
         topics = copy_log(log, before.log if before else {}, vault)
         echo(f"log: {sum(topic.records for topic in topics.values())} records in it")
         artifacts.copy(echo)
+        artifacts.refuse_lost(topics)
         manifest = Manifest(
             format=FORMAT,
             begun=begun,
@@ -101,6 +99,7 @@ def back_up(
             log=topics,
         )
     name = vault.write(manifest)
+    note_backup(str(service.memory), LastBackup(vault.where, name, manifest.ended))
     echo(f"backup {name} is whole; `slopewatch backup verify` reads it again")
     if keep is not None:
         forget_old(vault, keep, echo)
@@ -117,26 +116,6 @@ def disk_in_our_words() -> Iterator[None]:
             f"{error.filename or gettempdir()}: {error.strerror or error} (TMPDIR names the folder "
             "for what is under way: it must hold ledger and state once)"
         ) from error
-
-
-def forget_old(vault: Vault, keep: int, echo: Echo) -> None:
-    """Remove all but the newest `keep` backups, and the pieces that only they name."""
-    names = vault.names()
-    old = [(name, vault.read(name)) for name in names[:-keep]]
-    if not old:
-        return
-    needed: set[str] = set()
-    for name in names[-keep:]:
-        needed |= _named(vault, vault.read(name))
-    dropped = set[str]().union(*(_named(vault, manifest) for _, manifest in old)) - needed
-    for name, _ in old:
-        vault.forget(name)
-    echo(f"{len(old)} older backups removed, {vault.drop(sorted(dropped))} pieces with them")
-
-
-def _named(vault: Vault, manifest: Manifest) -> set[str]:
-    named = {piece.sha256 for piece in manifest.pieces()}
-    return named | {piece.sha256 for piece in artifacts_of(vault, manifest)}
 
 
 def _refuse_what_cannot_be(service: Service) -> None:
@@ -159,7 +138,7 @@ def _open_log(service: Service) -> closing[EventLog]:
 
 
 def _copy_ledger(
-    service: Service, folder: Path, before: Manifest | None, where: str, echo: Echo
+    service: Service, folder: Path, before: Manifest | None, vault: Vault, echo: Echo
 ) -> tuple[dict[str, tuple[int, str]], str]:
     """The ledger as an SQLite file, from one transaction; decisions and head of each site.
 
@@ -173,9 +152,7 @@ def _copy_ledger(
         if problems := copy.verify():
             raise SlopewatchError(f"the ledger is not whole, so nothing was copied: {problems[0]}")
         if before is not None and (other := _other(copy, before)):
-            raise SettingsError(
-                f"{where} holds backups of another slopewatch ({other}): name another place"
-            )
+            raise SettingsError(_why_not_there(copy, vault, other))
         sites: dict[str, tuple[int, str]] = {}
         for name in copy.sites():
             view = copy.state(name)
@@ -191,6 +168,18 @@ def _other(ledger: Ledger, before: Manifest) -> str | None:
     if lost:
         return f"of a site {min(lost)}"
     return next(iter(ledger.verify(before.heads)), None)
+
+
+def _why_not_there(ledger: Ledger, vault: Vault, other: str) -> str:
+    """What to do where the newest backup is not of this ledger; an older one may be, though."""
+    for name, older in vault.readable(lambda _: None):
+        if older.heads and _other(ledger, older) is None:
+            return (
+                f"{vault.where} holds newer backups than {name}, which this ledger does not know "
+                f"({other}): if you went back to that one, name another place, or give the newer "
+                "ones up by removing their manifests"
+            )
+    return f"{vault.where} holds backups of another slopewatch ({other}): name another place"
 
 
 def export_hash(lines: Iterable[bytes]) -> str:
@@ -214,6 +203,23 @@ def _copy_states(service: Service, folder: Path, echo: Echo) -> list[str]:
     return copied
 
 
+def _refuse_lost_states(
+    service: Service,
+    sites: Mapping[str, tuple[int, str]],
+    before: Manifest | None,
+    stated: Collection[str],
+) -> None:
+    """Raise SlopewatchError where a site with decisions, or of the backup before, has no state."""
+    known = {name for name, (_, head) in sites.items() if head}
+    known |= {name for name, site in before.sites.items() if site.state} if before else set()
+    if lost := known - set(stated):
+        raise SlopewatchError(
+            f"{service.state} holds no state of site {min(lost)}: back up where the state lies "
+            "(on Kubernetes a disk of inference's pod), or let inference make it again first; "
+            "no backup was made"
+        )
+
+
 def _copy_state(source: States, target: States, name: str) -> bool:
     """Copy a site, unless nothing was committed; again where its worker took a part away."""
     for left in reversed(range(TRIES)):
@@ -228,50 +234,6 @@ def _copy_state(source: States, target: States, name: str) -> bool:
             if not left:
                 raise
     return False
-
-
-class _ArtifactsCopy:
-    """All artifacts of the service, on their way into a vault."""
-
-    def __init__(self, service: Service, vault: Vault, before: Manifest | None) -> None:
-        self._objects = open_objects(str(service.artifacts))
-        self._vault = vault
-        known = artifacts_of(vault, before) if before is not None else []
-        self._known = {piece.sha256: piece for piece in known if piece.sha256 in vault.there()}
-        self._found: dict[str, Piece] = {}
-        self._damaged: set[str] = set()
-
-    def listed(self) -> Artifacts:
-        """All that was copied."""
-        pieces = [self._found[sha256] for sha256 in sorted(self._found)]
-        return keep_artifacts_list(self._vault, pieces, sorted(self._damaged))
-
-    def copy(self, echo: Echo) -> None:
-        """Copy what came since; a damaged one is told and left out, nobody could read it."""
-        new = self._new()
-        copied = 0
-        with typer.progressbar(new, label="artifacts") as bar:
-            for sha256, name in bar:
-                piece = self._known.get(sha256) or self._keep(sha256, name)
-                if piece is None:
-                    self._damaged.add(sha256)
-                    echo(f"left out: artifact {self._objects.where}/{name} is damaged")
-                    continue
-                copied += sha256 not in self._known
-                self._found[sha256] = piece
-        echo(f"artifacts: {copied} of {len(self._found)} copied, the others were there")
-
-    def _new(self) -> list[tuple[str, str]]:
-        """Hash and name of what was not looked at yet."""
-        found = map(ARTIFACT.fullmatch, self._objects.names())
-        names = {match[1] + match[2]: match[0] for match in found if match}
-        return sorted((s, names[s]) for s in names.keys() - self._found.keys() - self._damaged)
-
-    def _keep(self, sha256: str, name: str) -> Piece | None:
-        content = self._objects.get(name)
-        if content is None or hashlib.sha256(content).hexdigest() != sha256:
-            return None
-        return self._vault.keep(content)
 
 
 def _copy_small_files(service: Service, folder: Path, echo: Echo) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from core.artifacts import Artifacts
 from core.errors import SlopewatchError
 from core.events import OBSERVATIONS, InterferogramReady
 from core.kinematics import mm_yr_from_mm_d, probability_below
+from core.ledger import open_ledger
 from core.settings import Service
+from core.statestore import open_states_to_read
 from services.commands.logs import events
 from services.compose import Slopewatch, load_sites
 from services.inference.pairs import stack_report
@@ -27,7 +30,7 @@ Echo = Callable[[str], None]
 def report_site(service: Service, name: str, out: Path | None, echo: Echo) -> None:
     """Epochs, rates, inversion and closure, levels; optionally the page as a file."""
     site = load_sites(service, name)[0]
-    with Slopewatch(service, roles=["inference", "alerting"]) as app:
+    with beside(service) as app:
         if app.states is None or name not in app.states.sites():
             raise SlopewatchError(
                 f"site {name!r} has no state yet: `slopewatch ingest backfill --site {name}`"
@@ -45,6 +48,18 @@ def report_site(service: Service, name: str, out: Path | None, echo: Echo) -> No
 
             out.write_text(render_sites(app, name), encoding="utf-8")
             echo(f"page of {site.title or name}: {out}")
+
+
+@contextmanager
+def beside(service: Service) -> Iterator[Slopewatch]:
+    """What the stores know, with no worker: the services that hold them may run meanwhile."""
+    with (
+        Slopewatch(service, roles=()) as app,
+        closing(open_states_to_read(str(app.service.state))) as states,
+        closing(open_ledger(str(app.service.ledger))) as ledger,
+    ):
+        app.states, app.ledger = states, ledger
+        yield app
 
 
 def _report_track(track: Track, state: SiteState, echo: Echo) -> None:

@@ -30,6 +30,7 @@ from core.settings import Service
 from core.statestore import States, open_states
 from core.topics import TOPICS, topic_specs
 from services.alerting.service import AlertingStage
+from services.commands._backup_artifacts import ARTIFACT
 from services.commands._backup_check import Unpacked, checked
 from services.commands._backup_place import Echo, Manifest, Vault, artifacts_of, chosen
 from services.commands._moving_files import copy_notes
@@ -38,7 +39,6 @@ from services.commands._moving_stages import note_read
 from services.commands._moving_stores import copy_ledger, copy_states, place_states
 from services.commands._restored_places import Places, find_places
 from services.commands.backing_up import (
-    ARTIFACT,
     BEGUN,
     MEMORY,
     SITES,

@@ -9,23 +9,30 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import structlog
 
 from core.errors import SettingsError, SlopewatchError, UnavailableError
+from core.notes import open_notes
 from core.settings import Service
 from core.telemetry import Telemetry
 from core.watchdog import folder_in, watching_alone
 from services.compose import ALL, Slopewatch, load_sites, tell_build
+from services.ingest.memory import Memory
+from services.liveness import Liveness
 from services.schedule import Scheduler
 from services.status import StatusServer
 from services.vitals.service import Vitals
 
 ROLES = (*ALL, "watchdog")
 RESPAWN_S = 60.0
+AGAIN_S = 60.0
+"""So long a loop waits that nothing depends on, before it begins anew after trouble."""
+HOUR_S = 3600.0
 
-Loop = Callable[[threading.Event], None]
+Run = Callable[[threading.Event], None]
 
 
 def run_services(
@@ -51,10 +58,28 @@ def run_services(
     if role == "watchdog":
         _watch(service, site, stop, echo, Telemetry(), serve=not sentry)
         return
-    load_sites(service, site)
+    _look_for_sites(service, site)
     roles = [role] if role else ALL
     with Slopewatch(service, roles=roles, member=member) as app:
         _serve(app, role, site, stop, echo)
+
+
+def _look_for_sites(service: Service, only: str | None) -> None:
+    """Refuse to run without any site; one that cannot be read must not stop the others.
+
+    Where none can be read those that the log was told of go on as they were: only what is new
+    comes from the files.
+    """
+    try:
+        load_sites(service, only, without_broken=only is None)
+    except SettingsError as error:
+        if only is not None or not service.sites.is_dir():
+            raise
+        if not Memory(open_notes(str(service.memory))).watched():
+            raise
+        structlog.get_logger().error(
+            "no site file can be read, known sites go on", reason=str(error)
+        )
 
 
 def _serve(
@@ -67,19 +92,24 @@ def _serve(
     from services.page import render_sites
 
     failures: list[str] = []
+    liveness = Liveness()
     page = (lambda: render_sites(app, site)) if role is None else None
     service = app.service
     with StatusServer(
         service.metrics_host,
         service.metrics_port,
         app.telemetry,
-        lambda: [*failures, *_out_of_reach(app)],
+        lambda: [*failures, *_out_of_reach(app, role)],
         page,
         service.cap_folder,
+        liveness.hung,
     ) as status:
         echo(f"slopewatch runs; page and metrics at {status.url}, data in {service.data}")
         sentry = _Sentry(service, site) if role is None else None
-        threads = [_thread(loop, stop, failures) for loop in _loops(app, role, site)]
+        threads = [
+            _thread(loop, liveness.watch(loop.name, loop.limit_s, stop), failures)
+            for loop in _loops(app, role, site)
+        ]
         try:
             while not stop.wait(0.5):
                 if failures:
@@ -135,12 +165,16 @@ class _Sentry:
         return f"its watchdog goes on as process {self._process.pid} and tells of the silence"
 
 
-def _out_of_reach(app: Slopewatch) -> list[str]:
-    """Why this process cannot work just now: a sentence for each store that does not answer."""
+def _out_of_reach(app: Slopewatch, role: str | None) -> list[str]:
+    """Why this process cannot work just now: a sentence for each store that does not answer.
+
+    That of the projection counts for the projector alone: all else works without it.
+    """
     looks: list[Callable[[], object]] = [app.log.topics]
     looks += [app.states.sites] if app.states is not None else []
     looks += [app.ledger.sites] if app.ledger is not None else []
-    looks += [app.projection.counts] if app.projection is not None else []
+    if role is not None and app.projection is not None:
+        looks.append(app.projection.counts)
     missing = []
     for look in looks:
         try:
@@ -150,26 +184,67 @@ def _out_of_reach(app: Slopewatch) -> list[str]:
     return missing
 
 
+class Loop(NamedTuple):
+    """Something that runs until its event is set; `limit_s`: longer than its longest honest pass.
+
+    A pass without an end is a loop that hangs. Waiting does not count.
+    """
+
+    name: str
+    run: Run
+    limit_s: float
+
+
 def _loops(app: Slopewatch, role: str | None, site: str | None) -> list[Loop]:
-    """Everything that runs until stopped, one thread each."""
-    loops: list[Loop] = [w.run for w in app.workers]
+    """Everything that runs, one thread each.
+
+    Whatever happens to the tables of dashboards or to the looks at the machine, a process that
+    warns as well goes on warning.
+    """
+    loops = []
+    for worker in app.workers:
+        lasts = worker.looks_on and role is None
+        # A batch of 500 closed days with fitted models takes an hour.
+        run = lasting(worker.run, worker.stage) if lasts else worker.run
+        loops.append(Loop(worker.stage, run, 2 * HOUR_S))
     if "ingest" in app.roles:
-        loops.append(Scheduler(app, site).run)
+        # The history of many new sites is fetched, or the models of all sites are fitted.
+        loops.append(Loop("scheduler", Scheduler(app, site).run, 12 * HOUR_S))
     if "alerting" in app.roles:
-        loops += [app.run_sender, app.run_upkeep]
+        loops.append(Loop("sender", app.run_sender, HOUR_S / 2))
+        loops.append(Loop("upkeep", app.run_upkeep, HOUR_S))
     if role in {None, "projector"}:
-        loops.append(Vitals(app, site).run)
+        look = Vitals(app, site).run
+        loops.append(Loop("vitals", look if role else lasting(look, "vitals"), HOUR_S))
     return loops
 
 
-def _thread(
-    loop: Callable[[threading.Event], None], stop: threading.Event, failures: list[str]
-) -> threading.Thread:
+def lasting(run: Run, name: str) -> Run:
+    """A loop that nothing depends on: after trouble it begins anew, and says so each time."""
+
+    def again(stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                run(stop)
+            except Exception as error:
+                known = isinstance(error, SlopewatchError)
+                structlog.get_logger().error(
+                    "begins anew in a minute; warnings go on without it",
+                    loop=name,
+                    reason=str(error) if known else repr(error),
+                    exc_info=None if known else error,
+                )
+                stop.wait(AGAIN_S)
+
+    return again
+
+
+def _thread(loop: Loop, stop: threading.Event, failures: list[str]) -> threading.Thread:
     def guarded() -> None:
         try:
-            loop(stop)
+            loop.run(stop)
         except Exception as error:
-            failures.append(f"{getattr(loop, '__qualname__', loop)}: {error}")
+            failures.append(f"{loop.name}: {error}")
             raise
 
     thread = threading.Thread(target=guarded, daemon=True)
@@ -209,22 +284,27 @@ def _watch(
             logger.warning(f"another watchdog watches this folder ({other})")
             return
         tell_build(telemetry, service)
-        guard = Guard(service, lambda: load_sites(service, only), telemetry)
-        with _served(service, telemetry, guard.missing, echo) if serve else nullcontext():
-            guard.run(stop, echo)
+        guard = Guard(service, only, telemetry)
+        liveness = Liveness()
+        watched = liveness.watch("watchdog", HOUR_S / 2, stop)
+        server = partial(
+            StatusServer,
+            service.metrics_host,
+            service.metrics_port,
+            telemetry,
+            guard.missing,
+            hung=liveness.hung,
+        )
+        with _served(server, echo) if serve else nullcontext():
+            guard.run(watched, echo)
 
 
 @contextmanager
-def _served(
-    service: Service,
-    telemetry: Telemetry,
-    missing: Callable[[], list[str]],
-    echo: Callable[[str], None],
-) -> Iterator[None]:
+def _served(serve: Callable[[], StatusServer], echo: Callable[[str], None]) -> Iterator[None]:
     """Serve, if that can be: to watch matters more than to be seen watching."""
     with ExitStack() as stack:
         try:
-            server = StatusServer(service.metrics_host, service.metrics_port, telemetry, missing)
+            server = serve()
         except UnavailableError as error:
             logger = structlog.get_logger().bind(stage="watchdog")
             logger.error("watchdog serves no metrics", reason=str(error))

@@ -44,7 +44,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE slopewatch IN SCHEMA public GRANT SELECT ON TA
 - It only looks on. It writes nothing to the log, and what it cannot use it leaves to the service
   whose inbox it shares; its own log says so. A site whose rows cannot be written stands still alone
   (`slopewatch_site_parked` with a stage that begins with `projection-`), and goes on by itself.
-- Nothing depends on it and it needs no backup: `slopewatch projection rebuild` empties the tables
+- Nothing depends on it. Where it runs beside the other services in one process and cannot work,
+  such as after a changed password, that process goes on warning; its log and the alert
+  [VitalsOld](runbooks/VitalsOld.md) tell, and it tries again every minute. Run by itself it ends.
+- It needs no backup: `slopewatch projection rebuild` empties the tables
   and fills them from the log. A release with other tables does so by itself, as does a projector
   on another log, such as after `slopewatch log copy`. After the log was restored from a backup,
   run `slopewatch projection rebuild`: the tables may know what the log has lost.

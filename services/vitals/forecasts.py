@@ -1,6 +1,7 @@
 """How forecasts did against the epochs that came since, wherever inference runs.
 
-The state is read beside its worker, without its lock; a site is judged once a closed day.
+The state is read beside its worker, without its lock; a site is judged once a closed day. A state
+that lies where this process cannot see it looks like one without sites, which is told.
 """
 
 from __future__ import annotations
@@ -56,7 +57,13 @@ class ForecastSkill:
         if self._states is None:
             self._states = open_states_to_read(str(self._app.service.state))
         known = set(self._states.sites())
-        for site in self._sites.watched():
+        watched = self._sites.watched()
+        if watched and not known:
+            yield Fault(
+                f"state: {self._app.service.state} has no site yet; if inference runs on, it lies "
+                "elsewhere: let the projector see that folder, or use s3://"
+            )
+        for site in watched:
             if site.name not in known:
                 continue
             try:

@@ -1,7 +1,7 @@
 """Takes every look in its turn, in one thread; one that fails stops no other.
 
-A look that fails says so by the age of `slopewatch_vitals_last_success_timestamp_seconds`, never by
-an old figure.
+A look that fails says so by the age of `slopewatch_vitals_last_success_timestamp_seconds`, which
+begins with the rounds, never by an old figure.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from core.errors import SlopewatchError
 from core.figures import Figure, Shown
 from core.telemetry import Telemetry
 from services.compose import Slopewatch
+from services.vitals.backups import BackupAge
 from services.vitals.certificates import Certificates
 from services.vitals.clocks import ClockSkew
 from services.vitals.disks import Disks
@@ -25,6 +26,7 @@ from services.vitals.feeds import FeedAges
 from services.vitals.forecasts import ForecastSkill
 from services.vitals.look import Fault, Look
 from services.vitals.sites import Sites
+from services.vitals.tables import ProjectionTables
 from services.vitals.tokens import Tokens
 
 NAP_S: Final = 1.0
@@ -45,6 +47,8 @@ class Vitals:
                 Tokens(app, sites),
                 Disks(app),
                 ClockSkew(app, sites),
+                BackupAge(app),
+                ProjectionTables(app),
             ],
             app.telemetry,
             app.clock,
@@ -67,6 +71,8 @@ class Rounds:
         self._shown = {look.name: Shown() for look in looks}
         self._due = {look.name: 0.0 for look in looks}
         self._faults: dict[str, tuple[str, ...]] = {}
+        for look in looks:
+            self._succeeded(look)
 
     def take(self, now_s: float, stop: threading.Event) -> None:
         """Take every look that is due at `now_s` of a clock that never goes back.
@@ -99,9 +105,11 @@ class Rounds:
         self._shown[look.name].show(figures, keep=bool(faults) and look.lasting)
         self._tell(look.name, tuple(faults))
         if not faults:
-            now = self._clock.now().timestamp()
-            self._telemetry.vitals.labels(look.name).set(now)
+            self._succeeded(look)
         return not faults
+
+    def _succeeded(self, look: Look) -> None:
+        self._telemetry.vitals.labels(look.name).set(self._clock.now().timestamp())
 
     def _tell(self, name: str, faults: tuple[str, ...]) -> None:
         """Say in the log what is wrong when it is news, and that it is over."""

@@ -40,14 +40,20 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for target in TARGETS.glob("*.target"):
         shutil.copyfile(target, root / "lib/systemd/system" / target.name)
     shutil.copytree(FOLDER, units)
-    extra = units / "slopewatch@.service.d"
-    extra.mkdir()
-    shutil.copyfile(FOLDER / "secrets.conf", extra / "secrets.conf")
+    for place in secrets_places():
+        (root / place).parent.mkdir()
+        shutil.copyfile(FOLDER / "secrets.conf", root / place)
     program = root / "opt/slopewatch/venv/bin/slopewatch"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     return root
+
+
+def secrets_places() -> list[str]:
+    """Where the page tells to install the secrets, below the root."""
+    page = (ROOT / "docs" / "one-machine.md").read_text(encoding="utf-8")
+    return re.findall(r"secrets\.conf /(etc/\S+/secrets\.conf)$", page, re.M)
 
 
 def analyze(*words: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +84,7 @@ def commands() -> Iterator[str]:
 
 def test_systemd_has_nothing_to_say(machine: Path) -> None:
     names = installed()
-    assert len(names) == len(ROLES) + 3
+    assert len(names) == len(ROLES) + 5
     found = analyze("verify", "--man=no", f"--root={machine}", *names)
     assert (found.returncode, found.stderr, found.stdout) == (0, "", "")
 
@@ -104,7 +110,8 @@ def test_every_service_is_started_with_the_target() -> None:
     assert wanted["WantedBy"] == "multi-user.target"
     text = (FOLDER / "slopewatch.target").read_text(encoding="utf-8")
     assert set(re.findall(r"slopewatch@(\w+)\.service", text)) == set(ROLES)
-    assert "slopewatch-backup.timer" in text
+    for timer in FOLDER.glob("*.timer"):
+        assert timer.name in text
 
 
 def test_each_service_has_a_port_of_its_own() -> None:
@@ -119,7 +126,7 @@ def test_each_service_has_a_port_of_its_own() -> None:
 
 def test_every_command_exists() -> None:
     lines = list(commands())
-    assert len(lines) == len(ROLES) + 2
+    assert len(lines) == len(ROLES) + 3
     for line in lines:
         program, *words = shlex.split(line)
         assert program == "/opt/slopewatch/venv/bin/slopewatch"
@@ -159,6 +166,42 @@ def test_every_credential_is_loaded_where_it_is_named() -> None:
             assert value.partition(":")[2].startswith("/etc/slopewatch/secrets/")
 
 
+def test_the_secrets_reach_every_unit_and_command(machine: Path, tmp_path: Path) -> None:
+    """Each takes one of the two drop-ins: a mistake in it is told of each."""
+    root = Path(shutil.copytree(machine, tmp_path / "machine", symlinks=True))
+    units = root / "etc/systemd/system"
+    (units / "slopewatch.target").unlink()  # it would load all of them with each
+    shutil.copyfile(units / "slopewatch-backup.service", units / "slopewatch-command-7.service")
+    for place in secrets_places():
+        (root / place).write_text("[Service]\nMistaken=yes\n", encoding="utf-8")
+    for unit in [*installed(), "slopewatch-command-7.service"]:
+        if unit.endswith(".service"):
+            said = analyze("verify", "--man=no", f"--root={root}", unit).stderr
+            assert said.count("Mistaken") == 1, unit
+
+
+def test_a_command_is_run_as_the_services_are(tmp_path: Path) -> None:
+    """By a unit that takes the secrets; its words stay as they are."""
+    (tmp_path / "systemd-run").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 3\n")
+    (tmp_path / "systemd-run").chmod(0o755)
+    ran = subprocess.run(
+        ["sh", str(FOLDER / "command.sh"), "alerts", "silence", "a reason, with $words"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 3
+    given, words = ran.stdout.split("\n--\n")
+    program = "/opt/slopewatch/venv/bin/slopewatch"
+    assert words.splitlines() == [program, "alerts", "silence", "a reason, with $words"]
+    service = dict(settings(FOLDER / "slopewatch-backup.service"))
+    assert f"--uid={service['User']}" in given.splitlines()
+    (config,) = re.findall(r"^--setenv=(SLOPEWATCH_CONFIG=.*)$", given, re.M)
+    assert ("Environment", config) in list(settings(FOLDER / "slopewatch@.service"))
+    assert re.search(r"^--unit=slopewatch-command-\d+$", given, re.M)
+
+
 def test_the_settings_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SLOPEWATCH_")]:
         monkeypatch.delenv(name)
@@ -194,8 +237,11 @@ def test_every_folder_is_made(machine: Path) -> None:
         assert (machine / "var/backups/slopewatch").stat().st_mode & 0o077 == 0
 
 
-def test_the_timer_comes_once_a_day(machine: Path) -> None:
-    given = dict(settings(FOLDER / "slopewatch-backup.timer"))
+@pytest.mark.parametrize(
+    ("name", "when"), [("backup", "*-*-* 03:15:00 UTC"), ("train", "*-*-01 02:00:00 UTC")]
+)
+def test_timers_come_each_night_and_each_month(machine: Path, name: str, when: str) -> None:
+    given = dict(settings(FOLDER / f"slopewatch-{name}.timer"))
     found = analyze("calendar", "--iterations=2", given["OnCalendar"])
     assert found.returncode == 0
-    assert "*-*-* 03:15:00 UTC" in found.stdout
+    assert when in found.stdout

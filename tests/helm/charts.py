@@ -67,8 +67,11 @@ def pods(objects: tuple[Object, ...]) -> Iterator[tuple[Object, Object, Object]]
     for one in objects:
         if one["kind"] == "Pod":
             yield one, one["metadata"]["labels"], one["spec"]
-        elif "template" in one.get("spec", {}):
-            made = one["spec"]["template"]
+            continue
+        spec = one.get("spec", {})
+        spec = spec["jobTemplate"]["spec"] if one["kind"] == "CronJob" else spec
+        if "template" in spec:
+            made = spec["template"]
             yield one, made["metadata"]["labels"], made["spec"]
 
 

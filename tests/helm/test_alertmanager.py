@@ -128,7 +128,9 @@ def test_each_alert_goes_where_its_severity_says(lonely):
         pytest.param(
             [
                 ("ServiceDown critical", {"service": "inference"}),
+                ("StageNotReading critical", {"stage": "inference"}),
                 ("LogLagGrowing critical", {"stage": "inference"}),
+                ("StageNotReading critical", {"stage": "alerting"}),
                 ("DayNotClosed critical", {"site": "ridge"}),
                 ("SiteStale warning", {"site": "ridge"}),
                 ("ModelFallback info", {"site": "ridge"}),
@@ -137,19 +139,56 @@ def test_each_alert_goes_where_its_severity_says(lonely):
             ],
             {
                 "ServiceDown critical",
+                "StageNotReading critical",  # of alerting
+                "DayNotClosed critical",
+                "SiteStale warning",
+                "ModelFallback info",
                 "RecipientsUnreachable critical",
                 "DiskFilling critical",
             },
             id="a service is down",
         ),
+        *(
+            pytest.param(
+                [
+                    ("ServiceDown critical", {"service": service}),
+                    ("StageNotReading critical", {"stage": "alerting"}),
+                    ("LogLagGrowing critical", {"stage": "inference"}),
+                    ("DayNotClosed critical", {"site": "ridge"}),
+                    ("SitesSilent critical", {}),
+                    ("WatchdogAbsent warning", {}),
+                    ("FeedStale warning", {"site": "ridge", "feed": "asf"}),
+                ],
+                {
+                    "ServiceDown critical",
+                    "StageNotReading critical",
+                    "LogLagGrowing critical",
+                    "DayNotClosed critical",
+                    "SitesSilent critical",
+                    "FeedStale warning",
+                    *others,
+                },
+                id=f"{service} is down for ever",
+            )
+            for service, others in (("watchdog", ()), ("ingest", ("WatchdogAbsent warning",)))
+        ),
         pytest.param(
             [
                 ("ServiceDown warning", {"service": "projector"}),
                 ("VitalsAbsent warning", {}),
+                ("VitalsOld critical", {"look": "alerts"}),
                 ("SiteStale warning", {"site": "ridge"}),
             ],
-            {"ServiceDown warning", "SiteStale warning"},
+            {"ServiceDown warning", "VitalsOld critical", "SiteStale warning"},
             id="the projector is down",
+        ),
+        pytest.param(
+            [
+                ("VitalsOld critical", {"look": "alerts"}),
+                ("VitalsOld warning", {"look": "feeds"}),
+            ],
+            {"VitalsOld critical", "VitalsOld warning"},
+            id="one look's trouble does not hide another's",
         ),
         pytest.param(
             [
@@ -175,7 +214,7 @@ def test_each_alert_goes_where_its_severity_says(lonely):
                 ("DayNotClosed critical", {"site": "ridge"}),
                 ("SitesSilent critical", {}),
             ],
-            {"SiteParked critical"},
+            {"SiteParked critical", "SitesSilent critical"},
             id="a site is parked",
         ),
         pytest.param(

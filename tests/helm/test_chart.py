@@ -1,6 +1,7 @@
 """The chart renders for every set of values, is valid for Kubernetes, and runs nothing as root."""
 
 import json
+import re
 import shutil
 import tomllib
 from functools import cache
@@ -195,6 +196,23 @@ def test_several_workers_are_spread_and_are_not_drained_at_once():
     assert names(rendered("minimal"), "PodDisruptionBudget") == set()
 
 
+def test_models_are_fitted_where_ingest_asks():
+    job = find(rendered("ingest"), "CronJob", "slopewatch-training")["spec"]
+    assert (job["schedule"], job["timeZone"]) == ("0 2 1 * *", "Etc/UTC")
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["train"]
+    assert pod["restartPolicy"] == "Never"
+    changed = find(rendered("everything"), "CronJob")["spec"]
+    assert changed["schedule"] == "30 1 * * 0"
+    fits = changed["jobTemplate"]["spec"]["template"]["spec"]
+    assert fits["nodeSelector"] == {"pool": "batch"}
+    assert fits["containers"][0]["image"].endswith("-inference"), "torch: the network is tried too"
+    done = template("--values", VALUES["ingest"], "--set", "training.enabled=false")
+    assert done.returncode == 0
+    for text in (done.stdout, json.dumps(rendered("minimal"))):
+        assert "-training" not in text, "Airflow's DAG retrain does it"
+
+
 def test_what_is_off_is_not_there():
     kinds = {one["kind"] for one in rendered("nothing_optional")}
     assert kinds == {"ConfigMap", "Service", "ServiceAccount", "StatefulSet", "Pod"}
@@ -248,8 +266,9 @@ def test_the_rules_and_dashboards_are_those_of_the_chart():
         if one["kind"] == "ConfigMap" and "dashboard" in one["metadata"]["name"]
         for file, text in one["data"].items()
     }
+    pages = r"https://docs.example.org/slopewatch/runbooks/\1.html"
     assert shown == {
-        path.name: json.loads(path.read_text(encoding="utf-8"))
+        path.name: json.loads(re.sub(r"docs/runbooks/([^\"]+)\.md", pages, path.read_text("utf-8")))
         for path in (CHART / "dashboards").glob("*.json")
     }
     assert len(shown) >= 5

@@ -224,6 +224,7 @@ def test_the_network_lets_through_what_the_addresses_say():
         [443],
     ]
     disk = rendered("state_on_disk")
+    assert [5433] in map(ports, rules_of(disk, "inference")["egress"]), "no backup can be made"
     assert list(map(ports, rules_of(disk, "alerting")["egress"])) == [
         [53, 53],
         [9092],

@@ -55,6 +55,7 @@ BY_SCHEMA = [
     ("runAsUser", 0, "less than the minimum"),
     ("inference.replicas", 0, "less than the minimum"),
     ("inference.resources.limit", {}, "'limit' was unexpected"),
+    ("training.schedule", "@monthly", "does not match"),
     ("metrics.port", 80, "less than the minimum"),
     ("image.digest", "latest", "does not match"),
     ("sites", {"a/b.yaml": ""}, "'a/b.yaml' does not match"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from core.telemetry import METRICS
 from tests.conftest import go_without
 from tests.docs import test_docs_text
 from tests.helm import rule_cases as cases
@@ -136,6 +137,35 @@ def test_two_installations_in_one_prometheus_hide_nothing_from_each_other(promto
     labels = '{alertname="FeedStale", namespace="production"}'
     test["promql_expr_test"] = [expectation(firing, "30m", [{"labels": labels, "value": 1}])]
     passes(promtool, tmp_path, [test])
+
+
+@pytest.mark.parametrize("lost", ["some of it", "all of it"])
+def test_what_is_gone_is_told_though_another_installation_has_it(promtool, tmp_path, lost):
+    base, at = cases.healthy(), "70m"
+    gone = ("inference", "projector", "watchdog")
+    production = Moment("production", at, {}, gone=gone if lost == "some of it" else ())
+    test = cases.promtool_test(base, Moment(lost, at, {}))
+    there = cases.scraped(base, production, more={"namespace": "production"})
+    if lost == "all of it":
+        for series in there:
+            series["values"] = " ".join([*series["values"].split()[:4], "stale"])
+    beside = cases.scraped(base, Moment("staging", at, {}), more={"namespace": "staging"})
+    test["input_series"] = [*there, *beside]
+    told = {
+        "some of it": ("StageNotReading", "VitalsAbsent", "WatchdogAbsent"),
+        "all of it": ("SlopewatchAbsent",),
+    }
+    firing = 'count by (alertname, namespace) (ALERTS{alertstate="firing"})'
+    labels = [f'{{alertname="{name}", namespace="production"}}' for name in told[lost]]
+    samples = [{"labels": one, "value": 1} for one in labels]
+    test["promql_expr_test"] = [expectation(firing, at, samples)]
+    passes(promtool, tmp_path, [test])
+
+
+def test_no_label_of_ours_is_one_that_the_prometheus_operator_sets():
+    """Prometheus would rename ours to `exported_...`, and rules and dashboards find the pod's."""
+    theirs = {"namespace", "pod", "container", "endpoint", "job", "instance", "service"}
+    assert {m.name: found for m in METRICS if (found := theirs & set(m.labels))} == {}
 
 
 def series_in(expr: str) -> list[tuple[str, set[str]]]:

@@ -6,20 +6,26 @@ import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from core.artifacts import reference
 from core.clock import ReplayClock, end_of, midnight
 from core.errors import UnavailableError
 from core.events import ASSESSMENTS, OBSERVATIONS, OperatorCommanded
 from core.settings import Service, Site
-from core.telemetry import METRICS
+from core.telemetry import METRICS, Telemetry
 from services.compose import Slopewatch
+from services.gauges import AlertGauges, Standing
 from tests.core.test_figures import values
 from tests.pipeline import Scene, append, day, make_site
 
 DAYS = 36
 MM_A_DAY = -1.0
+LOOKED = "vitals_last_success_timestamp_seconds"
 OF_SITES = [m.name for m in METRICS if m.labels[:1] == ("site",)]
 
 
@@ -136,6 +142,71 @@ def test_a_site_that_is_tried_out_spends_no_budget(tmp_path: Path) -> None:
         life.live(0, DAYS)
         assert life.shown("alert_units")[("dam", "blue")] < 2
         assert set(life.shown("alerts_raised").values()) == {0.0}
+
+
+def test_a_ledger_out_of_reach_leaves_no_old_figure_and_tells(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = life.clock.now().timestamp()
+    assert life.shown(LOOKED) == {("alerts",): began}
+    life.live(0, 4)
+    looked = life.clock.now().timestamp()
+    assert life.shown(LOOKED) == {("alerts",): looked}
+    levels, raised = life.shown("alert_units"), life.shown("alerts_raised")
+
+    def away() -> None:
+        raise UnavailableError("the ledger is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(life.app.ledger, "waiting", away)
+        life.clock.sleep(5)
+        with pytest.raises(UnavailableError, match="the ledger is away"):
+            life.app.gauge()
+    assert not {name for name in OF_SITES if values(life.app.telemetry, name)}
+    assert life.shown(LOOKED) == {("alerts",): looked}
+    life.app.gauge()
+    assert (life.shown("alert_units"), life.shown("alerts_raised")) == (levels, raised)
+    assert life.shown(LOOKED) == {("alerts",): looked + 5}
+
+
+def test_a_log_out_of_reach_takes_away_only_what_it_says(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.live(0, 4)
+
+    def away(_: str) -> None:
+        raise UnavailableError("the log is away")
+
+    monkeypatch.setattr(life.app.log, "beginning", away)
+    life.clock.sleep(61)
+    with pytest.raises(UnavailableError, match="the log is away"):
+        life.app.gauge()
+    assert life.shown("alert_units")
+    assert life.shown("alerts_raised") == {}
+
+
+def test_what_cannot_be_read_of_one_site_costs_no_other(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.live(0, 4)
+    app, telemetry = life.app, Telemetry()
+    assert app.ledger is not None
+    gauges = AlertGauges(telemetry, app.ledger, app.log, app.artifacts, life.clock)
+    began = life.clock.now().timestamp()
+    (state,) = Standing(app.ledger).sites().values()
+    missing = reference(b"nowhere")
+    both = {"a": replace(state, table=missing), "b": state, "c": replace(state, settings=missing)}
+    monkeypatch.setattr(app.ledger, "sites", list)
+    life.clock.sleep(5)
+    standing: Any = SimpleNamespace(sites=lambda: both)
+    gauges.refresh(standing)
+    assert set(values(telemetry, "slopewatch_repeat_seconds")) == {("a",), ("b",)}
+    budget = values(telemetry, "slopewatch_false_alarm_budget")
+    assert {site for site, _ in budget} == {"b", "c"}
+    assert values(telemetry, f"slopewatch_{LOOKED}") == {("alerts",): began}
+    standing.sites = lambda: {"b": state}
+    gauges.refresh(standing)
+    assert values(telemetry, f"slopewatch_{LOOKED}") == {("alerts",): began + 5}
 
 
 def test_a_memory_out_of_reach_keeps_no_gauge_and_no_deadline_back(

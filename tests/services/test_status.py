@@ -20,6 +20,7 @@ def get(server: StatusServer, path: str) -> requests.Response:
 def test_every_metric_is_served() -> None:
     telemetry = Telemetry()
     telemetry.dead_letters.labels("inference", "D01").inc()
+    telemetry.watched(1.0, 0)
     with StatusServer("127.0.0.1", 0, telemetry, list) as server:
         text = get(server, "/metrics").text
     for metric in METRICS:
@@ -36,6 +37,16 @@ def test_readiness_names_what_is_missing() -> None:
         missing.clear()
         assert get(server, "/readyz").status_code == 200
         assert get(server, "/elsewhere").status_code == 404
+
+
+def test_a_loop_that_hangs_is_named_by_health_alone() -> None:
+    hung: list[str] = []
+    with StatusServer("127.0.0.1", 0, Telemetry(), list, hung=lambda: hung) as server:
+        assert get(server, "/healthz").text == "ok\n"
+        hung.append("inference has not passed")
+        answer = get(server, "/healthz")
+        assert (answer.status_code, answer.text) == (503, hung[0])
+        assert get(server, "/readyz").status_code == 200
 
 
 def test_the_page_is_served_or_says_why_not() -> None:

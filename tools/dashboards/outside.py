@@ -177,7 +177,7 @@ def _tree(name: str, title: str, first: date, tables: Path) -> dict[str, object]
                 "point_columns": {"id": "id"},
             }
         ],
-        "recipients": [{"id": "log", "notifier": {"kind": "table"}}],
+        "recipients": [{"id": "duty", "notifier": {"kind": "email", "to": ["duty@example.org"]}}],
     }
 
 

@@ -290,7 +290,7 @@ def _clocks() -> object:
 
 
 def _expiry() -> object:
-    certificates = _named("certificate", "endpoint", "slopewatch:certificate_left_seconds")
+    certificates = _named("certificate", "server", "slopewatch:certificate_left_seconds")
     tokens = _named("token", "secret", "slopewatch:token_left_seconds")
     return table(
         "Certificates and tokens",

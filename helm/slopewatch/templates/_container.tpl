@@ -83,7 +83,10 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* A start may wait for each store; readiness asks them all, and each may take its time to fail. */}}
+{{/*
+A start may wait for each store; readiness asks them all, and each may take its time to fail. Liveness
+fails when a loop has been at one pass for longer than any honest one takes (docs/metrics.md).
+*/}}
 {{- define "slopewatch.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: http}

@@ -31,10 +31,11 @@ labels:
   app.kubernetes.io/component: {{ .part }}
 {{- end -}}
 
-{{/* The image of one part. Ingest names the models in force, so it has what inference has. */}}
+{{/* The image of one part. Ingest names the models in force and training fits them, so they have
+what inference has. */}}
 {{- define "slopewatch.image" -}}
 {{- $torch := or .root.Values.torch .root.Values.inference.gpu.enabled -}}
-{{- $heavy := and $torch (has .part (list "ingest" "inference")) -}}
+{{- $heavy := and $torch (has .part (list "ingest" "inference" "training")) -}}
 {{- with .root.Values.image -}}
 {{- $digest := ternary .inferenceDigest .digest $heavy -}}
 {{- if $digest -}}

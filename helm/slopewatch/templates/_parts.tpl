@@ -4,16 +4,24 @@ with it, and the network lets a part through to its own `reaches` alone.
 */}}
 {{- define "slopewatch.parts" -}}
 ingest: {secrets: [log, store, feeds], reaches: [log, store, outside]}
-inference: {secrets: [log, store], reaches: [log, store]}
+{{- /* A state on a disk is seen by inference alone, so backups are made there, and need the ledger. */}}
+{{- $ledger := ternary "ledger, " "" (hasPrefix "file:" .Values.settings.state) }}
+inference: {secrets: [log, {{ $ledger }}store], reaches: [log, {{ $ledger }}store]}
 alerting: {secrets: [log, ledger, store, notifiers], reaches: [log, ledger, store, mail, outside]}
 projector:
   secrets: [log, ledger, projection, store, notifiers, feeds]
   reaches: [log, ledger, projection, store, mail, outside]
 watchdog: {secrets: [store, notifiers], reaches: [store, mail, outside]}
+training: {secrets: [log, store], reaches: [log, store]}
 migration: {secrets: [log, ledger, projection], reaches: [log, ledger, projection]}
 doctor:
   secrets: [log, ledger, projection, store, notifiers, feeds]
   reaches: [log, ledger, projection, store, mail, outside]
+{{- end -}}
+
+{{/* Whether models are fitted here: where Airflow asks the feeds its DAG retrain does it. */}}
+{{- define "slopewatch.trains" -}}
+{{- if and .Values.training.enabled .Values.ingest.enabled -}}true{{- end -}}
 {{- end -}}
 
 {{/* Ports of an address group, as JSON: they follow from the addresses, so none can be forgotten. */}}

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("engines")]
 
 
 def test_a_season_under_faults_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    outcome = play(tmp_path, number=24, seed=3, days=90)
+    outcome = play(tmp_path, number=13, seed=3, days=76)
     print(render(outcome))
     verdict = outcome.verdict
     assert verdict.lost == verdict.doubled == verdict.changed == []

@@ -37,7 +37,8 @@ def disturb(made: Cluster, workers: tuple[Part, ...], chance: random.Random) -> 
     return what
 
 
-def test_two_then_three_then_one_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_two_then_three_then_one_worker(tmp_path: Path, rounds: int) -> None:
     chance = random.Random(7)
     counts: Counter[str] = Counter()
     with cluster(tmp_path) as made:
@@ -50,7 +51,7 @@ def test_two_then_three_then_one_worker(tmp_path: Path) -> None:
             for part in (FIRST, SECOND, THIRD):
                 if part in made.pids and part not in workers:
                     made.signal(part, signal.SIGTERM)
-            for _ in range(4):
+            for _ in range(rounds):
                 for part in (*STEADY, *workers):
                     made.start(part)
                 counts[disturb(made, workers, chance)] += 1

@@ -41,6 +41,7 @@ from services.inference.store import read_state
 from services.schedule import Scheduler
 from services.vitals import forecasts
 from services.vitals.forecasts import ForecastSkill
+from services.vitals.look import Fault
 from services.vitals.sites import Sites
 from tests.pipeline import POINTS, day
 from tests.services.commands.scenario_site import DAYS, NAME, fitted_service, quick_fit, running
@@ -397,6 +398,7 @@ def test_skill_is_shown_wherever_the_state_is_held(
 
     monkeypatch.setattr(forecasts, "read_state", counted)
     with running(service, DAYS), closing(open_log(str(service.log))) as log:
+        hidden = service.model_copy(update={"state": service.state + "-of-another-pod"})
         elsewhere: Any = SimpleNamespace(
             service=service,
             telemetry=Telemetry(),
@@ -405,6 +407,10 @@ def test_skill_is_shown_wherever_the_state_is_held(
             log=log,
         )
         skill = ForecastSkill(elsewhere, Sites(service))
+        unseen = SimpleNamespace(**{**vars(elsewhere), "service": hidden})
+        (fault,) = ForecastSkill(unseen, Sites(service)).look()
+        assert isinstance(fault, Fault)
+        assert "has no site yet" in fault.sentence
         shown = {figure[:2]: figure.value for figure in skill.look() if isinstance(figure, Figure)}
         assert shown == {one[:2]: one.value for one in skill.look() if isinstance(one, Figure)}
     telemetry = elsewhere.telemetry

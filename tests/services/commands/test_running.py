@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import structlog
 import yaml
 
-from core.errors import SlopewatchError
+from core.errors import SettingsError, SlopewatchError
 from core.settings import Service
 from core.telemetry import Telemetry
 from core.watchdog import Heartbeats, folder_in, watching_alone
 from services.commands import running
-from services.compose import load_sites
+from services.compose import ALL, Slopewatch
 from services.guard import Guard
+from tests.core.test_figures import values
 from tests.pipeline import make_site
 
-Loop = Callable[[threading.Event], None]
+Run = Callable[[threading.Event], None]
 
 
 class Process:
@@ -72,9 +77,9 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def serve(data: Path, monkeypatch: pytest.MonkeyPatch, stop: threading.Event, loop: Loop) -> None:
+def serve(data: Path, monkeypatch: pytest.MonkeyPatch, stop: threading.Event, run: Run) -> None:
     app: Any = App(data)
-    monkeypatch.setattr(running, "_loops", lambda *_: [loop])
+    monkeypatch.setattr(running, "_loops", lambda *_: [running.Loop("a loop", run, 60.0)])
     running._serve(app, None, None, stop, lambda _: None)
 
 
@@ -219,7 +224,7 @@ def test_a_watchdog_of_its_own_shows_that_it_looks(watched: Service) -> None:
 def test_a_watchdog_without_its_memory_is_not_ready(
     watched: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guard = Guard(watched, lambda: load_sites(watched), Telemetry())
+    guard = Guard(watched, None, Telemetry())
     assert guard.missing() == []
     stop = threading.Event()
     unknown = Heartbeats(str(watched.memory)).read("dam")
@@ -268,3 +273,163 @@ def test_the_sentry_is_started_as_one(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(running.subprocess, "Popen", commands.append)
     running._spawn_watchdog(Service(data=tmp_path), "dam")
     assert commands[0][-4:] == ["watchdog", "--sentry", "--site", "dam"]
+
+
+class Serving:
+    """A whole `slopewatch run` in a thread, whose projection is at `projection`."""
+
+    def __init__(self, service: Service, role: str | None) -> None:
+        roles = [role] if role else ALL
+        self.app = Slopewatch(service, roles=roles)
+        self.stop = threading.Event()
+        self.url = ""
+        self.ended: list[str] = []
+        self._thread = threading.Thread(target=self._serve, args=(role,))
+        self._thread.start()
+
+    def _serve(self, role: str | None) -> None:
+        def hear(line: str) -> None:
+            self.url = line.split(" at ")[1].split(",", maxsplit=1)[0]
+
+        try:
+            running._serve(self.app, role, None, self.stop, hear)
+        except SlopewatchError as error:
+            self.ended.append(str(error))
+
+    def reads(self, stage: str) -> bool:
+        """Whether it holds the partitions of a stage's inbox."""
+        lags = values(self.app.telemetry, "slopewatch_log_lag_records")
+        return stage in {name for _, name in lags} | {name for name, _ in lags}
+
+    def until(self, so: Callable[[], bool]) -> None:
+        until = time.monotonic() + 20
+        while not so():
+            assert time.monotonic() < until
+            assert not self.ended, self.ended
+            time.sleep(0.01)
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._thread.join(20)
+        self.app.close()
+
+
+@pytest.fixture
+def refused(watched: Service, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that the projection of `watched` is to be in: a database of something else."""
+    monkeypatch.setattr(running.Scheduler, "run", lambda _, stop: stop.wait())
+    path = Path(str(watched.projection).removeprefix("sqlite://"))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE other (a)")
+    return path
+
+
+@pytest.mark.usefixtures("spawned")
+def test_dashboards_that_cannot_be_filled_end_no_warning(
+    watched: Service, refused: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "AGAIN_S", 0.02)
+    monkeypatch.setattr(running.Vitals, "run", lambda *_: 1 / 0)
+    with structlog.testing.capture_logs() as logs, Serving(watched, None) as serving:
+
+        def told() -> Counter[str]:
+            return Counter(log["loop"] for log in logs if log["log_level"] == "error")
+
+        loops = {"projection-drivers", "projection-motion", "projection-alerts", "vitals"}
+        serving.until(lambda: set(told()) == loops and min(told().values()) > 1)
+        serving.until(lambda: serving.reads("inference") and serving.reads("alerting"))
+        assert not serving.reads("projection-drivers")
+        assert fetch(serving.url, "readyz") == "ready"
+        refused.unlink()
+        serving.until(lambda: serving.reads("projection-drivers"))
+    assert serving.ended == []
+    reasons = {log["reason"] for log in logs if log["log_level"] == "error"}
+    assert any("a database, but not a projection" in reason for reason in reasons)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.usefixtures("refused")
+def test_a_projector_of_its_own_ends_where_it_cannot_fill(
+    watched: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running.Vitals, "run", lambda _, stop: stop.wait())
+    with Serving(watched, "projector") as serving:
+        serving._thread.join(20)
+    (said,) = serving.ended
+    assert "a database, but not a projection" in said
+
+
+def test_a_hung_loop_is_no_longer_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spawned: list[Process]
+) -> None:
+    stop, hung, asked = threading.Event(), threading.Event(), list[int]()
+    monkeypatch.setattr(running, "_loops", lambda *_: [running.Loop("stage", hang, -1.0)])
+
+    def hang(_: threading.Event) -> None:
+        hung.wait(20)
+
+    def ask(line: str) -> None:
+        url = line.split(" at ")[1].split(",", maxsplit=1)[0]
+        threading.Thread(target=look, args=(url,)).start()
+
+    def look(url: str) -> None:
+        with requests.Session() as session:
+            while True:
+                answer = session.get(f"{url}/healthz", timeout=5)
+                if answer.status_code == 503:
+                    break
+        asked.append(answer.text.count("stage has not passed for 0 min"))
+        hung.set()
+        stop.set()
+
+    app: Any = App(tmp_path)
+    running._serve(app, None, None, stop, ask)
+    assert asked == [1]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The services that were begun, and never run."""
+    served: list[list[str]] = []
+    monkeypatch.setattr(running, "_serve", lambda app, *_: served.append(sorted(app.roles)))
+    monkeypatch.setattr(running.signal, "signal", lambda *_: None)
+    return served
+
+
+@pytest.mark.parametrize("role", [None, "ingest", "alerting"])
+def test_a_broken_site_file_stops_no_service(
+    watched: Service, served: list[list[str]], role: str | None
+) -> None:
+    (watched.sites / "broken.yaml").write_text("name: [")
+    with structlog.testing.capture_logs() as logs:
+        running.run_services(watched, role, None, print)
+    assert served == [sorted([role] if role else ALL)]
+    assert any("broken.yaml" in log["reason"] for log in logs if log["log_level"] == "error")
+    running.run_services(watched, role, "dam", print)
+    with pytest.raises(SettingsError, match=r"broken\.yaml"):
+        running.run_services(watched, role, "broken", print)
+
+
+def test_without_any_site_nothing_is_begun_unless_one_is_known(
+    watched: Service, served: list[list[str]]
+) -> None:
+    file = watched.sites / "dam.yaml"
+    text = file.read_text()
+    file.write_text("name: [")
+    with pytest.raises(SettingsError, match="no site file"):
+        running.run_services(watched, "alerting", None, print)
+    file.write_text(text)
+    with Slopewatch(watched, roles=["ingest"]) as app:
+        app.configure(make_site("dam"))
+    file.write_text("name: [")
+    with structlog.testing.capture_logs() as logs:
+        running.run_services(watched, "alerting", None, print)
+    assert served == [["alerting"]]
+    assert logs[-1]["event"] == "no site file can be read, known sites go on"
+    file.unlink()
+    watched.sites.rmdir()
+    with pytest.raises(SettingsError, match="no site file"):
+        running.run_services(watched, "alerting", None, print)

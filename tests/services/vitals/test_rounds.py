@@ -111,7 +111,15 @@ def test_a_bug_in_a_look_costs_no_other_and_its_text_stays_out_of_the_log() -> N
     said = scene.later(1)
     assert said == ["look broken: ", "look failed: the look broke (KeyError)"]
     assert scene.shown() == {"b"}
-    assert list(scene.ages()) == ["b"]
+
+
+def test_a_look_that_never_succeeded_shows_since_when_it_is_tried() -> None:
+    scene = Scene(False, False)
+    scene.looks[0].finds = [UnavailableError("the disk is away")]
+    scene.later(10)
+    assert scene.ages() == {"a": 10.0, "b": 0.0}
+    scene.later(AGAIN_S)
+    assert scene.ages()["a"] == 10.0 + AGAIN_S
 
 
 def test_a_stop_leaves_what_was_begun() -> None:
