@@ -33,10 +33,8 @@ PARSED_ONLY = (
     (r"python -m tools\.dashboards", "tests/helm/test_dashboards.py runs it"),
     (r"python -m tools\.practice", "test_docs_first_hour runs it"),
     (r"(mkdocs|python -m tools\.pictures)", "test_docs_site runs it"),
-    (
-        r"(sudo|runuser|slopewatch-command|install|useradd|systemctl|journalctl|apt-get|ln) |systemd-",
-        "needs root",
-    ),
+    (r"(sudo|runuser|slopewatch-command|install|useradd) |systemd-", "needs root"),
+    (r"(systemctl|journalctl|apt-get|ln) ", "needs root"),
     (r"(kubectl|helm|docker|podman) ", "needs a cluster or a container engine"),
     (r"(promtool|amtool) ", "needs Prometheus: tests/helm runs it"),
     (r"(\S*/)?(pip|python3? -m (venv|pip)) |(airflow|uv|npm|git|curl) ", "needs a network"),
