@@ -241,7 +241,7 @@ def chaos(prepared: tuple[Path, Path], nursery: Nursery, kills: int) -> None:
 
 
 def test_kills_and_stops_change_nothing(prepared: tuple[Path, Path], nursery: Nursery) -> None:
-    chaos(prepared, nursery, kills=50)
+    chaos(prepared, nursery, kills=20)
 
 
 @pytest.mark.slow

@@ -25,7 +25,6 @@ from tests.contracts.statestore_contract import StateStoreContract, epochs
 from tools.engine.process import free_port
 from tools.engine.s3 import ObjectStore
 
-RACES = 100
 WAIT_S = 60
 
 
@@ -39,10 +38,10 @@ class TestS3States(StateStoreContract):
         return self._url
 
 
-def race(url: str, name: str, start: Barrier, told: Queue[tuple[int, str]]) -> None:
+def race(url: str, name: str, races: int, start: Barrier, told: Queue[tuple[int, str]]) -> None:
     """Both open the site on the same state and commit at once; the loser opens again."""
     held = open_states(url)
-    for n in range(RACES):
+    for n in range(races):
         site = held.open("site-1")
         start.wait(WAIT_S)
         try:
@@ -64,24 +63,25 @@ def step(site: SiteRepository, name: str) -> None:
     site.commit([Extend("t", "epoch", place, row)], {"pos": place + 1}, [name.encode()])
 
 
-def test_of_two_processes_one_wins_and_nothing_is_lost(s3_url: str) -> None:
+@pytest.mark.parametrize("races", [25, pytest.param(100, marks=pytest.mark.slow)])
+def test_of_two_processes_one_wins_and_nothing_is_lost(s3_url: str, races: int) -> None:
     spawn = multiprocessing.get_context("spawn")
     start, told = spawn.Barrier(2), spawn.Queue()
-    racers = [spawn.Process(target=race, args=(s3_url, name, start, told)) for name in "ab"]
+    racers = [spawn.Process(target=race, args=(s3_url, name, races, start, told)) for name in "ab"]
     for racer in racers:
         racer.start()
-    won = [told.get(timeout=WAIT_S) for _ in range(RACES)]
+    won = [told.get(timeout=WAIT_S) for _ in range(races)]
     for racer in racers:
         racer.join(WAIT_S)
         assert racer.exitcode == 0
-    assert [n for n, _ in won] == list(range(RACES))
+    assert [n for n, _ in won] == list(range(races))
     assert told.empty()
     with closing(open_states(s3_url)) as held:
         track = held.open("site-1").read("t")
     assert sorted(track["who"].values) == sorted(
-        f"{name}{n}" for name in "ab" for n in range(RACES)
+        f"{name}{n}" for name in "ab" for n in range(races)
     )
-    assert list(track["n"].values) == list(range(2 * RACES))
+    assert list(track["n"].values) == list(range(2 * races))
 
 
 def test_a_new_site_that_all_open_at_once_is_one(s3_url: str) -> None:

@@ -211,7 +211,15 @@ def test_readers_take_in_what_the_embedded_scheduler_gives(lived: Lived) -> None
     }
 
 
-@pytest.mark.parametrize("dag", DAGS)
+@pytest.mark.parametrize(
+    "dag",
+    [
+        pytest.param(
+            dag, marks=[] if dag in {"backfill", "poll_acquisitions"} else pytest.mark.slow
+        )
+        for dag in DAGS
+    ],
+)
 def test_a_second_run_changes_nothing_for_readers(lived: Lived, dag: str) -> None:
     before = lived.seen[-1]
     assert lived.run(dag)["state"] == "success"

@@ -60,6 +60,7 @@ def posts(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_bytes())["message"] for path in files]
 
 
+@pytest.mark.slow  # short forms: test_dag_runs, and tests/scenarios/test_engines.py
 @pytest.mark.timeout(PATIENCE_S + 120)
 def test_a_scheduled_poll_travels_through_kafka_to_an_alert(
     tmp_path: Path, environment: dict[str, str]

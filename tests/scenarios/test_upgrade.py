@@ -162,7 +162,8 @@ def town(request: pytest.FixtureRequest, tmp_path: Path) -> Town:
 
 
 engines = pytest.param("engines", marks=pytest.mark.xdist_group("engines"))
-everywhere = pytest.mark.parametrize("town", ["embedded", engines], indirect=True)
+engines_slow = pytest.param("engines", marks=[pytest.mark.xdist_group("engines"), pytest.mark.slow])
+everywhere = pytest.mark.parametrize("town", ["embedded", engines_slow], indirect=True)
 on_engines = pytest.mark.parametrize("town", [engines], indirect=True)
 
 

@@ -37,7 +37,7 @@ def disturb(made: Cluster, workers: tuple[Part, ...], chance: random.Random) -> 
     return what
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_two_then_three_then_one_worker(tmp_path: Path, rounds: int) -> None:
     chance = random.Random(7)
     counts: Counter[str] = Counter()

@@ -483,6 +483,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 # Onto a cluster
 
 
+@pytest.mark.slow  # short form: with S3, below
 def test_kafka_and_postgresql(
     season: Season, tmp_path: Path, kafka_url: str, postgres_url: str
 ) -> None:
