@@ -450,7 +450,7 @@ def test_killed_by_the_system_again_and_again(season: Season, tmp_path: Path, se
     command += ["log", "copy", str(old.log), new["log"], *options]
     random_ = random.Random(seed)
     killed = 0
-    for _ in range(3 if seed == 0 else 5):
+    for _ in range(5):
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -463,7 +463,7 @@ def test_killed_by_the_system_again_and_again(season: Season, tmp_path: Path, se
         assert process.returncode in {0, -signal.SIGKILL}, output
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert killed >= 1
+    assert killed >= 2
     after = moved_in(old, new, *STORES)
     assert_same_content(old, after)
     go_on(season, after)
