@@ -74,8 +74,8 @@ def level_and_coverage() -> str:
         sheet.line((x, 60), (x, 350), dashed=True)
         sheet.text(x, 50, why, size=12, color=SOFT)
     sheet.text(last, 94, "last measured", size=12, color=SOFT)
-    note = "The level stays orange: what cannot be seen gives no all-clear. Both changes are told."
-    sheet.text(430, 382, note, size=13)
+    kept = "The level stays orange: what is not seen gives no all-clear."
+    sheet.text(430, 382, f"{kept} Blind is told, stale is shown.", size=13)
     return sheet.done()
 
 
